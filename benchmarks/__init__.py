@@ -1,0 +1,1 @@
+"""Claims about speed, and the programs that repeat them."""

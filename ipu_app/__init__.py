@@ -1,0 +1,1 @@
+"""EfficientNet on IPUs: the training application (models, data, runtimes, trainer, command line)."""

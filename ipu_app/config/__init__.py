@@ -1,0 +1,1 @@
+"""What to run: frozen, self-checking configuration sections and how they are loaded from YAML."""

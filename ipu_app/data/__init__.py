@@ -1,0 +1,1 @@
+"""What is fed: datasets, decoding, augmentation, mixing and the order of an epoch."""

@@ -1,0 +1,1 @@
+"""What is computed: the networks and their norms, in plain torch."""

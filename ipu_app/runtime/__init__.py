@@ -1,0 +1,1 @@
+"""What it runs on: one contract for CPU, CUDA and IPU, real or simulated."""

@@ -1,0 +1,1 @@
+"""The run over time: trainer, curves, averaging, checkpoints, metrics and reports."""
