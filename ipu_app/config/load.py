@@ -1,0 +1,119 @@
+"""From YAML files to a ``RunConfig``: ``extends``, then the file, then ``--set a.b=c``, each refused by name.
+
+``extends: ../base.yaml`` (or a list) names files that this one changes, relative to itself. A phase may be
+addressed by its name (``phases.train.epochs=3``) or its place (``phases[0].epochs=3``).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from ipu_app.config.convert import to_plain, to_section
+from ipu_app.config.schema import RunConfig
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def load_config(path: Optional[Path], overrides: Sequence[str] = ()) -> RunConfig:
+    """Load a YAML file (None: the defaults), apply ``key=value`` overrides, and check everything."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    merged = OmegaConf.create({})
+    for layer in _layers(path, ()) if path else []:
+        merged = OmegaConf.merge(merged, layer)
+    try:
+        merged = OmegaConf.merge(merged, _override_tree(overrides, list(merged.get("phases", {}) or {})))
+        plain = OmegaConf.to_container(merged, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"configuration: {_first_line(error)}") from error
+    return to_section(RunConfig, plain)
+
+
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe by its name (``b2-g16-ln_pn-half``); refuse an unknown one."""
+    import difflib
+
+    for folder in ("recipes", "smoke", "."):
+        candidate = CONFIGS / folder / f"{name}.yaml"
+        if candidate.is_file():
+            return candidate
+    known = sorted(p.stem for p in (CONFIGS / "recipes").glob("*.yaml"))
+    near = difflib.get_close_matches(name, known, 3) or known[:3]
+    raise ValueError(
+        f"run={name!r}: no recipe of that name; near are {', '.join(near)} (all in configs/recipes)"
+    )
+
+
+def save_config(config: RunConfig, path: Path) -> None:
+    """Write the resolved configuration as YAML that ``load_config`` reads back to an equal value."""
+    from omegaconf import OmegaConf
+
+    plain = to_plain(config)
+    for phase in plain["phases"].values():
+        del phase["name"]
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(plain)), encoding="utf-8")
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _layers(path: Path, seen: Tuple[Path, ...]) -> List[Any]:
+    """Return the file and what it extends as a list of OmegaConf nodes, the base first."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    if path.resolve() in seen:
+        raise ValueError(f"extends={path.name}: the files extend each other in a circle")
+    if not path.is_file():
+        raise ValueError(f"config={path}: no such file")
+    try:
+        node = OmegaConf.load(path)
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ValueError(f"config={path}: {_yaml_problem(error)}") from error
+    if not OmegaConf.is_dict(node):
+        raise ValueError(f"config={path}: must hold keys and values, not a list or a single value")
+    bases = node.pop("extends", [])
+    layers: List[Any] = []
+    for base in [bases] if isinstance(bases, str) else list(bases):
+        layers += _layers(path.parent / base, (*seen, path.resolve()))
+    return [*layers, node]
+
+
+def _yaml_problem(error: BaseException) -> str:
+    mark = getattr(error, "problem_mark", None)
+    where = f" (line {mark.line + 1})" if mark else ""
+    return f"{getattr(error, 'problem', None) or _first_line(error)}{where}"
+
+
+def _override_tree(overrides: Sequence[str], phases: Sequence[str]) -> Any:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.from_dotlist([_name_phase(item, phases) for item in _checked(overrides)])
+
+
+def _checked(overrides: Sequence[str]) -> List[str]:
+    seen: Dict[str, str] = {}
+    for item in overrides:
+        key, equals, _ = item.partition("=")
+        if not equals or not key.strip():
+            raise ValueError(f"--set {item}: must be key=value, for instance phases.train.epochs=3")
+        if key in seen:
+            raise ValueError(f"--set {key}: given twice ({seen[key]} and {item})")
+        seen[key] = item
+    return list(overrides)
+
+
+def _name_phase(item: str, phases: Sequence[str]) -> str:
+    """Turn ``phases[0].x=1`` into ``phases.train.x=1``, so that it merges with the named sections."""
+    match = re.match(r"phases\[(\d+)\]", item)
+    if not match:
+        return item
+    index = int(match.group(1))
+    if index >= len(phases):
+        raise ValueError(f"--set {item}: there are {len(phases)} phases ({', '.join(phases)})")
+    return f"phases.{phases[index]}{item[match.end() :]}"

@@ -1,0 +1,292 @@
+"""The sections of a run's configuration: frozen, typed, and self-checking.
+
+Each section refuses bad values when it is built, with a message that names key, value and what is allowed.
+``ipu_app.config.load`` fills them from YAML; only ``ipu_app.build`` takes a whole ``RunConfig``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+from ipu_app.config.checks import at_least, between, one_of
+
+NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
+DEVICES = ("auto", "ipu", "cuda", "cpu")
+PRECISIONS = ("16.16", "16.32", "32.32")
+OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
+SCHEDULES = ("exponential", "cosine", "one_cycle", "constant")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network; the meaning and limits of each value are ``ipu_app.models.spec.make_spec``'s."""
+
+    name: str = "b0"
+    group_size: int = 16
+    expand_ratio: Optional[float] = None
+    norm: str = "ln_pn"
+    norm_grouping: str = "contiguous"
+    padding: str = "same"
+    proxy_rule: str = "quadrature"
+    dropout: Optional[float] = None
+    drop_connect: float = 0.2
+
+    def __post_init__(self) -> None:
+        one_of("model.norm", self.norm, NORMS)
+        one_of("model.norm_grouping", self.norm_grouping, ("contiguous", "strided"))
+        one_of("model.padding", self.padding, ("same", "symmetric"))
+        one_of("model.proxy_rule", self.proxy_rule, ("quadrature", "quantile200"))
+        at_least("model.group_size", self.group_size, 1)
+        between("model.dropout", self.dropout, 0, 0.99)
+        between("model.drop_connect", self.drop_connect, 0, 0.99)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is fed. ``source`` None is the embedded handwritten digits; else a folder, shards, or a made-up set."""
+
+    source: Optional[str] = None
+    workers: int = 0
+    decoder: str = "auto"
+    normalise: str = "published"
+    limit_train: Optional[int] = None
+    limit_val: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        at_least("data.workers", self.workers, 0)
+        one_of("data.normalise", self.normalise, ("published", "torchvision"))
+        for key in ("limit_train", "limit_val"):
+            value = getattr(self, key)
+            if value is not None:
+                at_least(f"data.{key}", value, 1)
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """What it runs on; ``auto`` takes IPU hardware, else CUDA, else CPU."""
+
+    kind: str = "auto"
+    poptorch: str = "auto"
+    ipu_model: bool = False
+    strict_memory: bool = False
+    platform: str = "mk2"
+    executable_cache: Optional[str] = None
+    autocast: str = "off"
+    channels_last: bool = True
+    compile: bool = False
+    threads: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        one_of("device.kind", self.kind, DEVICES)
+        one_of("device.poptorch", self.poptorch, ("auto", "sdk", "sim"))
+        one_of("device.platform", self.platform, ("mk2", "bow"))
+        one_of("device.autocast", self.autocast, ("off", "bfloat16", "float16"))
+        if self.threads is not None:
+            at_least("device.threads", self.threads, 1)
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """Batch factors of the whole job; ``replicas`` counts those of all instances.
+
+    ``torch_micro`` is the micro-batch on CPU and CUDA, where the same global batch is made with fewer, larger
+    micro-batches; None keeps ``micro``.
+    """
+
+    micro: int = 8
+    accumulation: int = 1
+    replicas: int = 1
+    device_iterations: int = 1
+    torch_micro: Optional[int] = None
+    eval_micro: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        for key in ("micro", "accumulation", "replicas", "device_iterations", "torch_micro", "eval_micro"):
+            value = getattr(self, key)
+            if value is not None:
+                at_least(f"batch.{key}", value, 1)
+        if self.torch_micro is not None and self.global_batch % self.torch_micro:
+            raise ValueError(
+                f"batch.torch_micro={self.torch_micro}: must divide the global batch of {self.global_batch}"
+            )
+
+    @property
+    def global_batch(self) -> int:
+        """Samples between two weight updates."""
+        return self.micro * self.accumulation * self.replicas
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimiser and its constants. ``lr`` None takes the paper's rule: global batch * 2^-14."""
+
+    kind: str = "rmsprop_tf"
+    lr: Optional[float] = None
+    momentum: float = 0.9
+    rho: Optional[float] = None
+    eps: float = 1e-3
+    weight_decay: float = 1e-5
+    loss_scale: float = 128.0
+
+    def __post_init__(self) -> None:
+        one_of("optimizer.kind", self.kind, OPTIMIZERS)
+        if self.lr is not None:
+            at_least("optimizer.lr", self.lr, 0)
+        between("optimizer.momentum", self.momentum, 0, 1)
+        between("optimizer.rho", self.rho, 0, 1)
+        at_least("optimizer.weight_decay", self.weight_decay, 0)
+        if self.eps <= 0 or self.loss_scale <= 0:
+            raise ValueError(f"optimizer.eps={self.eps}, loss_scale={self.loss_scale}: must be above 0")
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """Learning rate over the phase, as a function of the epoch."""
+
+    kind: str = "exponential"
+    warmup_epochs: float = 5.0
+    decay: float = 0.97
+    epochs_per_drop: float = 350 / 146
+
+    def __post_init__(self) -> None:
+        one_of("schedule.kind", self.kind, SCHEDULES)
+        at_least("schedule.warmup_epochs", self.warmup_epochs, 0)
+        between("schedule.decay", self.decay, 0, 1)
+        if self.epochs_per_drop <= 0:
+            raise ValueError(f"schedule.epochs_per_drop={self.epochs_per_drop}: must be above 0")
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """What is done to training images; 0 and 1.0 switch mixup and cutmix off."""
+
+    preprocessing: str = "train"
+    mixup_alpha: float = 0.0
+    cutmix_strength: float = 1.0
+    label_smoothing: float = 0.1
+
+    def __post_init__(self) -> None:
+        one_of("augment.preprocessing", self.preprocessing, ("train", "eval"))
+        at_least("augment.mixup_alpha", self.mixup_alpha, 0)
+        between("augment.cutmix_strength", self.cutmix_strength, 0.62, 1)
+        between("augment.label_smoothing", self.label_smoothing, 0, 0.99)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether images are mixed on the device."""
+        return self.mixup_alpha > 0 or self.cutmix_strength < 1
+
+
+@dataclass(frozen=True)
+class PipelineConfig:
+    """How one replica is spread over IPUs; ``splits`` name the sub-blocks that start the next IPU."""
+
+    splits: Tuple[str, ...] = ()
+    schedule: str = "grouped"
+    recompute: bool = True
+    precision: str = "16.32"
+    available_memory_proportion: Tuple[float, ...] = ()
+    half_partials: bool = True
+    dithering: bool = False
+    offload_optimizer: bool = False
+    stochastic_rounding: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("pipeline.schedule", self.schedule, ("grouped", "interleaved", "sequential"))
+        one_of("pipeline.precision", self.precision, PRECISIONS)
+        for value in self.available_memory_proportion:
+            between("pipeline.available_memory_proportion", value, 0, 1)
+        if len(self.available_memory_proportion) not in (0, 1, len(self.splits) + 1):
+            raise ValueError(
+                f"pipeline.available_memory_proportion has {len(self.available_memory_proportion)} values: "
+                f"give one for all IPUs or one for each of the {len(self.splits) + 1}"
+            )
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """One stretch of training at one resolution; ``resolution`` None is the model's native one.
+
+    ``trainable`` names the first block that learns (``all``, or for instance ``Top`` or ``block7a``).
+    """
+
+    name: str
+    epochs: int = 350
+    resolution: Optional[int] = None
+    trainable: str = "all"
+    batch: BatchConfig = field(default_factory=BatchConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+
+    def __post_init__(self) -> None:
+        at_least(f"phases.{self.name}.epochs", self.epochs, 1)
+        if self.resolution is not None:
+            at_least(f"phases.{self.name}.resolution", self.resolution, 32)
+        stages = len(self.pipeline.splits) + 1
+        least = 2 * stages - 1
+        if stages > 1 and self.batch.accumulation < least:
+            raise ValueError(
+                f"phases.{self.name}.batch.accumulation={self.batch.accumulation}: a training pipeline of "
+                f"{stages} stages needs {least} or more"
+            )
+
+
+@dataclass(frozen=True)
+class AveragingConfig:
+    """Average of the weights, one sample an epoch; a decay of 0 is no averaging."""
+
+    decay: float = 0.97
+
+    def __post_init__(self) -> None:
+        between("averaging.decay", self.decay, 0, 0.9999)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """When and at which resolutions the validation images are classified."""
+
+    every_epochs: int = 1
+    resolutions: Tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        at_least("evaluate.every_epochs", self.every_epochs, 1)
+        for resolution in self.resolutions:
+            at_least("evaluate.resolutions", resolution, 32)
+
+
+@dataclass(frozen=True)
+class TrackingConfig:
+    """Who is told of the progress, besides ``metrics.jsonl``."""
+
+    logs_per_epoch: int = 4
+    wandb: bool = False
+    wandb_project: str = "efficientnet-ipu"
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        at_least("tracking.logs_per_epoch", self.logs_per_epoch, 1)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run: one model, one data set, one device, and phases in order."""
+
+    name: str = ""
+    seed: int = 0
+    runs_dir: str = "runs"
+    keep_checkpoints: int = 2
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+    averaging: AveragingConfig = field(default_factory=AveragingConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
+    phases: Dict[str, PhaseConfig] = field(default_factory=lambda: {"train": PhaseConfig("train")})
+
+    def __post_init__(self) -> None:
+        at_least("keep_checkpoints", self.keep_checkpoints, 1)
+        if not self.phases:
+            raise ValueError("phases={}: a run has at least one phase")
