@@ -91,9 +91,16 @@ def _yaml_problem(error: BaseException) -> str:
 
 
 def _override_tree(overrides: Sequence[str], phases: Sequence[str]) -> Any:
+    import yaml
     from omegaconf import OmegaConf
 
-    return OmegaConf.from_dotlist([_name_phase(item, phases) for item in _checked(overrides)])
+    tree = OmegaConf.create({})
+    for item in _checked(overrides):
+        try:
+            tree.merge_with_dotlist([_name_phase(item, phases or ["train"])])
+        except yaml.YAMLError as error:
+            raise ValueError(f"--set {item}: {_yaml_problem(error)}") from error
+    return tree
 
 
 def _checked(overrides: Sequence[str]) -> List[str]:

@@ -44,7 +44,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is fed. ``source`` None is the embedded handwritten digits; else a folder, shards, or a made-up set."""
+    """What is fed: ``source`` None is the embedded handwritten digits; else a folder, shards or made-up."""
 
     source: Optional[str] = None
     workers: int = 0
