@@ -1,0 +1,147 @@
+"""The contract of a runtime: one batch in, sums out.
+
+A *batch* is what one call takes, ``geometry.samples_per_batch`` samples of this instance. What a runtime does
+inside (micro-batches, accumulation, replicas, pipelines, several updates) is its own affair: the trainer only
+ever sees sums over samples, never means, so that they add up over batches and instances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from ipu_app.models.train_graph import EvalGraph, TrainGraph
+from ipu_app.runtime.optimizers import OptimizerSpec
+from pipelines.geometry import BatchGeometry
+
+Batch = Sequence[Tensor]  # images uint8 (N, 3, H, W), labels (N,), and mixing coefficients (N, k) if any
+Weights = Dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class StepKnobs:
+    """What may change from one call to the next without a recompilation."""
+
+    lr: float
+    loss_scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """Sums over the samples of one batch of this instance; ``loss_sum`` is in nats."""
+
+    loss_sum: float
+    correct: float
+    samples: int
+
+
+@dataclass(frozen=True)
+class EvalResult:
+    """Sums over the valid (not padding) samples of one batch, and each sample's label and prediction."""
+
+    loss_sum: float
+    correct: float
+    correct_top5: float
+    samples: int
+    labels: Tuple[int, ...] = ()
+    predictions: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What this runtime is, for the first line of a run and for its records.
+
+    ``backend`` is one of hardware, sdk-ipumodel, simulator, cuda, cpu; ``rate_label`` says what an images/s
+    figure of this runtime is.
+    """
+
+    device: str
+    backend: str
+    description: str
+    rate_label: str
+    notes: Tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class RuntimeParts:
+    """What every runtime is made from: the two graphs, their batch geometries, the optimiser, loader workers."""
+
+    train_graph: TrainGraph
+    eval_graph: EvalGraph
+    geometry: BatchGeometry
+    eval_geometry: BatchGeometry
+    optimizer: OptimizerSpec
+    workers: int = 0
+
+
+class Runtime:
+    """Base of all runtimes; holds the geometries, which say how many samples a batch has."""
+
+    info: RuntimeInfo
+
+    def __init__(self, parts: RuntimeParts) -> None:
+        self.geometry = parts.geometry
+        self.eval_geometry = parts.eval_geometry
+
+    def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
+        """Return an iterable of batches of this runtime's size, in the sampler's order."""
+        raise NotImplementedError
+
+    def prepare(self, batch: Batch) -> Optional[str]:
+        """Compile for batches of this shape, if this runtime compiles; return one line on it or None."""
+        return None
+
+    def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
+        """Train on one batch: ``geometry.device_iterations`` weight updates at one learning rate."""
+        raise NotImplementedError
+
+    def eval_batch(self, batch: Batch) -> EvalResult:
+        """Classify one batch with the weights last given to ``load_eval_weights``; label -1 is padding."""
+        raise NotImplementedError
+
+    def load_eval_weights(self, weights: Weights) -> None:
+        """Use these weights for ``eval_batch``; training weights stay as they are."""
+        raise NotImplementedError
+
+    def weights(self) -> Weights:
+        """Return a copy of the model's current weights on the host."""
+        raise NotImplementedError
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Return all that resuming needs: model, optimiser, random state. Tensors are copies on the host."""
+        raise NotImplementedError
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Take up a state that ``state_dict`` of the same kind of runtime returned."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Give the device back."""
+
+
+def eval_result(labels: Tensor, loss: Tensor, rank: Tensor, prediction: Tensor) -> EvalResult:
+    """Add up the per-image outputs of ``EvalGraph`` over valid images, in float64."""
+    valid = labels >= 0
+    loss, rank = loss[valid].double(), rank[valid]
+    found = rank >= 1  # rank 0: the logits were not numbers
+    return EvalResult(
+        loss_sum=float(loss.sum()),
+        correct=float((found & (rank <= 1)).sum()),
+        correct_top5=float((found & (rank <= 5)).sum()),
+        samples=int(valid.sum()),
+        labels=_ints(labels[valid]),
+        predictions=_ints(prediction[valid]),
+    )
+
+
+def copy_to_host(weights: Dict[str, Tensor]) -> Weights:
+    """Return detached host copies that later updates do not change."""
+    return {name: value.detach().to("cpu", copy=True) for name, value in weights.items()}
+
+
+def _ints(values: Tensor) -> Tuple[int, ...]:
+    listed: List[int] = values.to(torch.int64).tolist()
+    return tuple(listed)

@@ -1,0 +1,202 @@
+"""Training through PopTorch, real or simulated: the only place that wraps models and marks stages."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from ipu_app.models.train_graph import TrainGraph
+from ipu_app.runtime.base import (
+    Batch,
+    BatchResult,
+    EvalResult,
+    Runtime,
+    RuntimeInfo,
+    RuntimeParts,
+    StepKnobs,
+    Weights,
+    copy_to_host,
+    eval_result,
+)
+from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
+from ipu_app.runtime.optimizers import ipu_optimizer
+from ipu_app.runtime.poptorch_api import PopTorchApi
+from pipelines.geometry import BatchGeometry
+from pipelines.plan import PipelinePlan
+
+_RATES = {
+    "hardware": "measured on this IPU system",
+    "sdk-ipumodel": "measured on this host's CPU under the SDK's IPUModel; says nothing of an IPU's speed",
+    "simulator": "measured on this host's CPU under the simulator; says nothing of an IPU's speed",
+}
+
+
+class _LossGraph(nn.Module):
+    """The train graph with its loss marked, as PopTorch wants it: exactly one final loss."""
+
+    def __init__(self, graph: TrainGraph, poptorch: Any) -> None:
+        super().__init__()
+        self.graph = graph
+        self._identity_loss = poptorch.identity_loss
+
+    def forward(self, *batch: Tensor) -> Tuple[Tensor, Tensor]:
+        loss, correct = self.graph(*batch)
+        return self._identity_loss(loss, reduction="none"), correct
+
+
+class IpuRuntime(Runtime):
+    """One training and one inference executor over two copies of the model, attached in turn."""
+
+    def __init__(
+        self, parts: RuntimeParts, *, api: PopTorchApi, plan: PipelinePlan, settings: IpuSettings
+    ) -> None:
+        super().__init__(parts)
+        self.info = _describe(api, plan, parts.geometry, settings)
+        self._api, self._workers = api, parts.workers
+        self._train_graph, self._eval_graph = parts.train_graph, copy.deepcopy(parts.eval_graph)
+        for graph in (self._train_graph, self._eval_graph):
+            _set_precision(graph, settings.precision)
+            _mark_stages(api.poptorch, graph, plan)
+        self._optimizer = ipu_optimizer(api.poptorch.optim, self._train_graph.model, parts.optimizer)
+        self._train_options = training_options(api, plan, parts.geometry, settings)
+        self._eval_options = inference_options(api, plan, parts.eval_geometry, settings)
+        self._trainer = api.poptorch.trainingModel(
+            _LossGraph(self._train_graph, api.poptorch).train(), self._train_options, self._optimizer
+        )
+        self._evaluator = api.poptorch.inferenceModel(self._eval_graph.eval(), self._eval_options)
+        self._active: Optional[Any] = None
+
+    def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
+        """Return PopTorch's own loader: it delivers whole combined batches, rebatched by its workers."""
+        poptorch = self._api.poptorch
+        geometry = self.geometry if train else self.eval_geometry
+        modes = poptorch.DataLoaderMode
+        loader: Iterable[Batch] = poptorch.DataLoader(
+            self._train_options if train else self._eval_options,
+            dataset,
+            batch_size=geometry.micro_batch,
+            sampler=sampler,
+            num_workers=self._workers,
+            drop_last=True,
+            auto_distributed_partitioning=False,
+            mode=modes.AsyncRebatched if self._workers else modes.Sync,
+            rebatched_worker_size=min(geometry.samples_per_batch, 256) if self._workers else None,
+        )
+        return loader
+
+    def prepare(self, batch: Batch) -> Optional[str]:
+        """Compile the training executor, which on hardware takes minutes; return what it reports."""
+        self._use(self._trainer)
+        report = self._trainer.compile(*batch)
+        return None if report is None else str(report)
+
+    def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
+        """Train on one combined batch; lr and loss scale are uploaded first."""
+        self._use(self._trainer)
+        self._set_knobs(knobs)
+        loss, correct = self._trainer(*batch)
+        return BatchResult(
+            loss_sum=float(loss.double().sum()) * self.geometry.micro_batch,
+            correct=float(correct.double().sum()),
+            samples=self.geometry.samples_per_batch,
+        )
+
+    def eval_batch(self, batch: Batch) -> EvalResult:
+        """Classify one combined batch on the inference executor."""
+        self._use(self._evaluator)
+        images, labels = batch[0], batch[1]
+        return eval_result(labels, *self._evaluator(images, labels))
+
+    def load_eval_weights(self, weights: Weights) -> None:
+        """Put weights on the inference executor's model and, once compiled, on its device."""
+        self._eval_graph.model.load_state_dict(weights)
+        if self._evaluator.isCompiled() and self._evaluator.isAttachedToDevice():
+            self._evaluator.copyWeightsToDevice()
+
+    def weights(self) -> Weights:
+        """Return copies of the training model's weights, read back from the device if it has newer ones."""
+        return copy_to_host(self._train_graph.model.state_dict())
+
+    def state_dict(self) -> Dict[str, Any]:
+        """Return model weights and PopTorch's optimiser state."""
+        return {"model": self.weights(), "optimizer": self._optimizer.state_dict()}
+
+    def load_state_dict(self, state: Dict[str, Any]) -> None:
+        """Take up weights and, if its format is PopTorch's, optimiser state."""
+        self._train_graph.model.load_state_dict(state["model"])
+        if self._trainer.isCompiled():
+            self._trainer.copyWeightsToDevice()
+        if state.get("optimizer", {}).get("ipu_state") is not None:
+            self._optimizer.load_state_dict(state["optimizer"])
+
+    def close(self) -> None:
+        """Destroy both executors, which frees the IPUs."""
+        for executor in (self._trainer, self._evaluator):
+            if executor.isCompiled():
+                executor.destroy()
+
+    def _use(self, executor: Any) -> None:
+        """Give the IPUs to one executor: both attached at once would need twice as many."""
+        if executor is self._active:
+            return
+        if self._active is not None and self._active.isAttachedToDevice():
+            self._active.detachFromDevice()
+        self._active = executor
+
+    def _set_knobs(self, knobs: StepKnobs) -> None:
+        groups: List[Dict[str, Any]] = self._optimizer.param_groups
+        if all(
+            g["lr"] == knobs.lr and g.get("loss_scaling", knobs.loss_scale) == knobs.loss_scale
+            for g in groups
+        ):
+            return
+        for group in groups:
+            group["lr"] = knobs.lr
+        self._trainer.setOptimizer(self._optimizer)
+
+
+def _describe(
+    api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings
+) -> RuntimeInfo:
+    backend = api.backend(ipu_model=settings.ipu_model)
+    names = {
+        "hardware": "IPU hardware",
+        "sdk-ipumodel": "the SDK's IPUModel (no IPU: emulated on this host's CPU)",
+        "simulator": "a simulated IPU (no Poplar SDK here: computed on this host's CPU by PopTorch's rules)",
+    }
+    layout = (
+        f"{plan.num_stages} pipeline stage{'s' if plan.num_stages > 1 else ''} x {geometry.total_replicas} "
+        f"replica{'s' if geometry.total_replicas > 1 else ''}, micro-batch {geometry.micro_batch}, "
+        f"accumulation {geometry.accumulation}, precision {settings.precision}"
+    )
+    notes = []
+    if plan.num_stages > 1 and plan.schedule != "sequential":
+        notes.append(f"PopART orders the pipeline itself; '{plan.schedule}' is what the estimate assumes")
+    return RuntimeInfo("ipu", backend, f"{names[backend]}: {layout}", _RATES[backend], tuple(notes))
+
+
+def _set_precision(graph: Any, precision: str) -> None:
+    """16.x: activations in half from the first cast on; x.16: parameters in half as well."""
+    activations, weights = precision.split(".")
+    graph.preprocess.dtype = torch.float16 if activations == "16" else torch.float32
+    if weights == "16":
+        graph.model.half()
+
+
+def _mark_stages(poptorch: Any, graph: Any, plan: PipelinePlan) -> None:
+    """Begin a block at each stage's sub-block; the first stage begins with the cast of the images."""
+    if plan.num_stages == 1:
+        return
+    poptorch.BeginBlock(graph.preprocess, user_id=plan.stages[0].first, ipu_id=0)
+    modules = dict(graph.model.blocks.named_modules())
+    for stage in plan.stages[1:]:
+        if stage.first not in modules:
+            known = [name for name in modules if name and "." not in name]
+            raise ValueError(
+                f"pipeline.splits names {stage.first!r}: no such sub-block; blocks are {', '.join(known)}, "
+                "and inside an MBConv .expand, .spatial, .se and .project"
+            )
+        poptorch.BeginBlock(modules[stage.first], user_id=stage.first, ipu_id=stage.ipu)
