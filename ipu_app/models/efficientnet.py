@@ -1,0 +1,40 @@
+"""EfficientNet as an ordered dict of named blocks, which is what pipelines are cut from."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+from ipu_app.models.blocks import ConvNormAct, MBConv, Top
+from ipu_app.models.init import init_weights
+from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.spec import EfficientNetSpec
+
+BLOCKS = {"mbconv": MBConv}  # what a Section's ``block`` may name
+
+
+class EfficientNet(nn.Module):
+    """The network of a spec, freshly initialised from torch's global random state.
+
+    ``blocks`` holds ``block0`` (stem), ``block1a``, ``block2a``, ... and ``Top``, in order of execution.
+    """
+
+    def __init__(self, spec: EfficientNetSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        blocks = OrderedDict()
+        blocks["block0"] = ConvNormAct(spec, stem_conv(spec))
+        for block in block_specs(spec):
+            blocks[block.name] = BLOCKS[block.kind](spec, block)
+        blocks["Top"] = Top(spec, top_conv(spec))
+        self.blocks = nn.ModuleDict(blocks)
+        init_weights(self)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, H, W), already normalised -> logits (N, classes)."""
+        x = images
+        for block in self.blocks.values():
+            x = block(x)
+        return x

@@ -1,0 +1,128 @@
+"""Batch, group and layer norm with the method's conventions, safe to trace with PopTorch.
+
+Every norm takes ``forward(x, weight=None, bias=None)``: a proxy-normalised activation that follows hands its own
+gamma and beta in, so that they cost nothing extra. Shapes: x (N, C, H, W); weight, bias (C,).
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ipu_app.models.spec import EfficientNetSpec
+
+NUM_GROUPS = 4  # of the paper's group norm; fewer where there are fewer channels
+
+
+class Norm(nn.Module):
+    """Holds the affine: ``full`` (weight, bias), ``scale`` (weight; the bias is a constant 0) or ``none``."""
+
+    def __init__(self, channels: int, *, affine: str, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.register_parameter("weight", None if affine == "none" else nn.Parameter(torch.ones(channels)))
+        self.register_parameter("bias", nn.Parameter(torch.zeros(channels)) if affine == "full" else None)
+
+    def forward(
+        self, x: torch.Tensor, weight: Optional[torch.Tensor] = None, bias: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """Normalised x times weight plus bias; those given take the place of the module's own."""
+        if weight is None:
+            weight, bias = self.weight, self.bias
+        return self.normalise(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+
+    def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """What each kind of norm defines."""
+        raise NotImplementedError
+
+
+class BatchNorm(Norm):
+    """Batch norm whose moving variance takes the biased batch variance, as TensorFlow's does (PyTorch's: unbiased).
+
+    ``momentum`` is the weight of one optimiser step in the moving averages. The statistics are those of one
+    micro-batch on one replica, so the averages move ``updates_per_step`` times in a step: each of these moves is
+    made smaller so that the step's total weight stays ``momentum`` (see :func:`set_updates_per_step`).
+    """
+
+    def __init__(self, channels: int, *, affine: str, eps: float, momentum: float) -> None:
+        super().__init__(channels, affine=affine, eps=eps)
+        self.momentum = momentum
+        self.updates_per_step = 1
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """Over (N, H, W): with the batch's statistics in training, with the moving averages in evaluation."""
+        mean, var = self.running_mean, self.running_var
+        if not self.training:
+            return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
+        move = 1 - (1 - self.momentum) ** (1 / self.updates_per_step)
+        count = x.shape[0] * x.shape[2] * x.shape[3]
+        share = torch.zeros_like(
+            var
+        )  # becomes move * var * n / (n - 1): PyTorch's averages take the unbiased one
+        y = F.batch_norm(x, mean, share, weight, bias, True, move, self.eps)
+        with torch.no_grad():
+            var.mul_(1 - move).add_(share, alpha=(count - 1) / count)
+        return y
+
+
+class GroupNorm(Norm):
+    """Group norm over contiguous runs of channels; with one group it is layer norm over (C, H, W)."""
+
+    def __init__(self, channels: int, *, groups: int, affine: str, eps: float) -> None:
+        super().__init__(channels, affine=affine, eps=eps)
+        self.groups = min(channels, groups)
+
+    def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """Statistics per sample and group, biased variance."""
+        return F.group_norm(x, self.groups, weight, bias, self.eps)
+
+
+class StridedGroupNorm(GroupNorm):
+    """Group norm with channel c in group c % groups, as the IPU's fast group norm has it.
+
+    Written out without permuting channels, so that it is the same function on every device and with every
+    PopTorch option.
+    """
+
+    def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
+        """Statistics per sample and group in float32 at least, biased variance."""
+        n, c, h, w = x.shape
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        split = wide.reshape(n, c // self.groups, self.groups, h * w)
+        mean = split.mean((1, 3), keepdim=True)
+        var = (split - mean).square().mean((1, 3), keepdim=True)
+        scale = (var + self.eps).rsqrt().expand(n, c // self.groups, self.groups, 1).reshape(n, c, 1, 1)
+        mean = mean.expand(n, c // self.groups, self.groups, 1).reshape(n, c, 1, 1)
+        scale = scale * weight.to(wide.dtype).reshape(1, c, 1, 1)
+        shift = -mean * scale
+        if bias is not None:
+            shift = shift + bias.to(wide.dtype).reshape(1, c, 1, 1)
+        return torch.addcmul(shift, wide, scale).to(x.dtype)
+
+
+def make_norm(spec: EfficientNetSpec, channels: int, *, affine: str) -> Norm:
+    """The spec's norm for ``channels``; ``affine`` as in :class:`Norm`."""
+    if spec.norm == "bn":
+        return BatchNorm(channels, affine=affine, eps=spec.norm_eps, momentum=spec.bn_momentum)
+    groups = NUM_GROUPS if spec.norm.startswith("gn") else 1
+    strided = spec.norm_grouping == "strided" and groups > 1
+    kind = StridedGroupNorm if strided else GroupNorm
+    return kind(channels, groups=groups, affine=affine, eps=spec.norm_eps)
+
+
+def set_updates_per_step(model: nn.Module, updates_per_step: int) -> None:
+    """Tell every batch norm how many micro-batches a replica sees between two weight updates (accumulation).
+
+    Call it before training; the moving averages then forget at the same rate per optimiser step whatever the
+    accumulation is. No effect on models without batch norm.
+    """
+    if updates_per_step < 1:
+        raise ValueError(f"updates_per_step={updates_per_step}: must be 1 or more")
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            module.updates_per_step = updates_per_step

@@ -1,0 +1,143 @@
+"""Activations, plain and proxy-normalised (arXiv 2106.03743).
+
+The proxy-normalised activation of a normalised x is, per channel, (act(gamma x + beta) - m) / sqrt(v + eps), where m
+and v are mean and variance of act(gamma p + beta) over p ~ N(proxy_beta, (1 + proxy_gamma)^2). Gradients reach the
+four parameters also through m and v.
+
+To keep it cheap, the work is handed to the neighbours: ``affine`` goes into the norm before, and a ``deferred``
+activation leaves the subtraction of m and the factor 1/std, its ``pending()``, to what follows (squeeze-excite, or
+the global mean).
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import Any, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ipu_app.models.spec import EfficientNetSpec
+
+FUNCTIONS = {"swish": F.silu, "relu": F.relu}
+
+
+class Activation(nn.Module):
+    """A plain activation: nothing to hand to the norm before it, nothing left to do after it."""
+
+    affine: Tuple[torch.Tensor, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Elementwise."""
+        return FUNCTIONS[self.name](x)
+
+    def pending(self) -> Tuple[torch.Tensor, ...]:
+        """What the next layer has to do: nothing."""
+        return ()
+
+
+def gauss_hermite(nodes: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights (float64) that integrate a polynomial times the standard normal density exactly."""
+    points, weights = np.polynomial.hermite_e.hermegauss(nodes)
+    return points, weights / weights.sum()
+
+
+def normal_quantiles(nodes: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Mid-point quantiles of the standard normal distribution, equally weighted: the original's rule."""
+    points = [NormalDist().inv_cdf((i + 0.5) / nodes) for i in range(nodes)]
+    return np.array(points), np.full(nodes, 1 / nodes)
+
+
+class ProxyActivation(nn.Module):
+    """An activation whose mean and scale are normalised by a Gaussian proxy of its input, by a sum over nodes.
+
+    Parameters, shape (C,): beta, gamma, proxy_beta, proxy_gamma (offset from 1). Statistics are taken in float32
+    at least, also in a half-precision model. ``deferred``: the output lacks ``pending()``.
+    """
+
+    def __init__(self, channels: int, *, name: str, nodes: Tuple[np.ndarray, np.ndarray], eps: float) -> None:
+        super().__init__()
+        self.name = name
+        self.eps = eps
+        self.deferred = False
+        self.beta = nn.Parameter(torch.zeros(channels))
+        self.gamma = nn.Parameter(torch.ones(channels))
+        self.proxy_beta = nn.Parameter(torch.zeros(channels))
+        self.proxy_gamma = nn.Parameter(torch.zeros(channels))
+        self._rule = nodes
+        # Buffers, because PopTorch leaves plain tensor attributes on the CPU; fixed by the spec, so not saved
+        self.register_buffer("nodes", torch.empty(0), persistent=False)
+        self.register_buffer("weights", torch.empty(0), persistent=False)
+        self._set_nodes(torch.device("cpu"), torch.float32)
+
+    def _set_nodes(self, device: torch.device, dtype: torch.dtype) -> None:
+        self.nodes, self.weights = (torch.tensor(values, dtype=dtype, device=device) for values in self._rule)
+
+    def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> ProxyActivation:
+        """Module-wide casts: the nodes stay in float32 under ``half()`` and are exact under ``double()``."""
+        super()._apply(fn, *args, **kwargs)
+        self._set_nodes(self.nodes.device, torch.promote_types(self.nodes.dtype, torch.float32))
+        return self
+
+    @property
+    def affine(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Scale and shift for the norm before the activation."""
+        return self.gamma, self.beta
+
+    def statistics(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance of the activation over the proxy, shape (C,), float32 at least."""
+        dtype = self.nodes.dtype
+        gamma, beta = self.gamma.to(dtype), self.beta.to(dtype)
+        centre = (gamma * self.proxy_beta.to(dtype) + beta).unsqueeze(1)
+        spread = (gamma * (1 + self.proxy_gamma.to(dtype))).unsqueeze(1)
+        values = FUNCTIONS[self.name](torch.addcmul(centre, spread, self.nodes))
+        mean = (values * self.weights).sum(1, keepdim=True)
+        var = ((values - mean).square() * self.weights).sum(1)
+        return mean.squeeze(1), var
+
+    def pending(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The mean to subtract and 1/std to multiply with, shape (1, C, 1, 1)."""
+        mean, var = self.statistics()
+        return mean.reshape(1, -1, 1, 1), (var + self.eps).rsqrt().reshape(1, -1, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of an x to which gamma and beta have been applied."""
+        y = FUNCTIONS[self.name](x)
+        if self.deferred:
+            return y
+        mean, scale = self.pending()
+        return torch.addcmul((-mean * scale).to(y.dtype), y, scale.to(y.dtype))
+
+
+class ProxyRelu(ProxyActivation):
+    """ReLU with the closed form of its Gaussian moments: quadrature converges only as 1/nodes at the kink."""
+
+    def statistics(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Mean and variance of the activation over the proxy, shape (C,), float32 at least."""
+        dtype = self.nodes.dtype
+        gamma = self.gamma.to(dtype)
+        centre = gamma * self.proxy_beta.to(dtype) + self.beta.to(dtype)
+        spread = (gamma * (1 + self.proxy_gamma.to(dtype))).abs().clamp_min(1e-6)
+        ratio = centre / spread
+        above = 0.5 * (1 + torch.erf(ratio * math.sqrt(0.5)))
+        density = torch.exp(-0.5 * ratio.square()) * (spread / math.sqrt(2 * math.pi))
+        mean = centre * above + density
+        square = (centre.square() + spread.square()) * above + centre * density
+        return mean, (square - mean.square()).clamp_min(0.0)
+
+
+def make_activation(spec: EfficientNetSpec, channels: int) -> nn.Module:
+    """The spec's activation for ``channels``."""
+    if not spec.has_proxy_norm:
+        return Activation(spec.activation)
+    quadrature = spec.proxy_rule == "quadrature"
+    nodes = gauss_hermite(spec.proxy_nodes) if quadrature else normal_quantiles(200)
+    kind = ProxyRelu if quadrature and spec.activation == "relu" else ProxyActivation
+    return kind(channels, name=spec.activation, nodes=nodes, eps=spec.proxy_eps)
