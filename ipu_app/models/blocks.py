@@ -1,7 +1,7 @@
 """The parts of the network: padded convolution, conv + norm + activation, squeeze-excite, MBConv, top.
 
-Shapes: x (N, C, H, W); squeeze-excite gates and proxy statistics (N or 1, C, 1, 1). Each part that may start a
-pipeline stage is invoked as a module, never through a method.
+Shapes: x (N, C, H, W); squeeze-excite gates and proxy statistics (N or 1, C, 1, 1). Each part that may start
+a pipeline stage is invoked as a module, never through a method.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class SqueezeExcite(nn.Module):
     def forward(
         self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """``mean`` and ``scale`` are what a deferred proxy activation left: (x - mean) * gate(x - mean) * scale."""
+        """``mean``, ``scale``: what a deferred proxy activation left; (x - mean) * gate(x - mean) * scale."""
         pooled = x.mean((2, 3), keepdim=True)
         if mean is not None:
             pooled = pooled - mean.to(x.dtype)
@@ -138,7 +138,10 @@ def drop_connect_factor(x: torch.Tensor, rate: float) -> torch.Tensor:
 
 
 class Top(ConvNormAct):
-    """Last convolution, global mean, dropout, classifier. A proxy activation's 1/std is left out, as in the original."""
+    """Last convolution, global mean, dropout, classifier.
+
+    A proxy activation's mean is subtracted after the global mean, its 1/std left out, as in the original.
+    """
 
     def __init__(self, spec: EfficientNetSpec, conv: ConvSpec) -> None:
         super().__init__(spec, conv, deferred=True)

@@ -13,8 +13,8 @@ TRUNCATED_STD = 0.87962566103423978
 def init_weights(model: nn.Module) -> None:
     """Set every convolution and linear layer; norms and proxy parameters already start at their values.
 
-    Spatial convolutions of the blocks use fan-in per group, all others fan-out; the classifier is Glorot uniform;
-    biases are 0.
+    Spatial convolutions of the blocks use fan-in per group, all others fan-out; the classifier is Glorot
+    uniform; biases are 0.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):

@@ -1,5 +1,5 @@
-"""From a spec to the list of blocks and convolutions: the one description that the network, the counts and the
-pipeline splits are all made from. No torch.
+"""From a spec to the list of blocks and convolutions: the one description that the network, the counts and
+the pipeline splits are all made from. No torch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ConvSpec:
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """One inverted-bottleneck block, after scaling. ``drop_connect`` is the rate at which its branch is dropped."""
+    """One inverted-bottleneck block after scaling; ``drop_connect`` is how often its branch is dropped."""
 
     name: str
     kind: str
@@ -69,9 +69,10 @@ def round_width(width: float) -> int:
 def conv_groups(channels: int, group_size: int) -> int:
     """Number of groups of a spatial convolution of ``channels`` that is asked for groups of ``group_size``.
 
-    The paper's rule, max(channels // group_size, 1), wherever it divides the channels (24 channels at 16: dense;
-    40: 2 groups of 20). Where it does not (56 at 16 would be 3 groups) the paper's network does not exist; then it
-    is the divisor of ``channels`` whose group size is nearest to ``group_size`` in ratio (56 at 16: 4 groups of 14).
+    The paper's rule, max(channels // group_size, 1), wherever it divides the channels (24 channels at 16:
+    dense; 40: 2 groups of 20). Where it does not (56 at 16 would be 3 groups) the paper's network does not
+    exist; then it is the divisor of ``channels`` whose group size is nearest to ``group_size`` in ratio (56
+    at 16: 4 groups of 14).
     """
     groups = max(channels // group_size, 1)
     if channels % groups == 0:
@@ -96,7 +97,7 @@ def block_specs(spec: EfficientNetSpec) -> Tuple[BlockSpec, ...]:
     repeats = [math.ceil(spec.depth * section.repeats) for section in spec.sections]
     total = sum(repeats)
     blocks = []
-    for number, (section, count) in enumerate(zip(spec.sections, repeats)):
+    for number, count in enumerate(repeats):
         for repeat in range(count):
             name = f"block{number + 1}{chr(ord('a') + repeat)}"
             rate = spec.drop_connect * len(blocks) / total
@@ -123,7 +124,8 @@ def _block_spec(spec: EfficientNetSpec, number: int, *, first: bool, name: str, 
 
 
 def sub_block_names(spec: EfficientNetSpec) -> Tuple[str, ...]:
-    """Every name at which a pipeline stage may start, in order of execution, as dotted below ``model.blocks``.
+    """Every name at which a pipeline stage may start, in order of execution, as dotted below
+    ``model.blocks``.
 
     A block's own name stands for its first part: ``block2a`` is where its expansion starts.
     """
@@ -139,8 +141,9 @@ def sub_block_names(spec: EfficientNetSpec) -> Tuple[str, ...]:
 def check_group_size(spec: EfficientNetSpec) -> None:
     """Refuses a group size that would quietly become another one in most blocks.
 
-    Widths are multiples of 8, so that 1, 2, 4 and multiples of 8 fit (:func:`conv_groups` says how, where one does
-    not divide). Any other size has to divide every expanded width: 7 does, with an expand ratio of 7.
+    Widths are multiples of 8, so that 1, 2, 4 and multiples of 8 fit (:func:`conv_groups` says how, where
+    one does not divide). Any other size has to divide every expanded width: 7 does, with an expand ratio of
+    7.
     """
     size = spec.group_size
     widths = sorted({block.spatial.in_channels for block in block_specs(spec) if block.expand is not None})

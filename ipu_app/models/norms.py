@@ -1,7 +1,7 @@
 """Batch, group and layer norm with the method's conventions, safe to trace with PopTorch.
 
-Every norm takes ``forward(x, weight=None, bias=None)``: a proxy-normalised activation that follows hands its own
-gamma and beta in, so that they cost nothing extra. Shapes: x (N, C, H, W); weight, bias (C,).
+Every norm takes ``forward(x, weight=None, bias=None)``: a proxy-normalised activation that follows hands its
+own gamma and beta in, so that they cost nothing extra. Shapes: x (N, C, H, W); weight, bias (C,).
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class Norm(nn.Module):
 
 
 class BatchNorm(Norm):
-    """Batch norm whose moving variance takes the biased batch variance, as TensorFlow's does (PyTorch's: unbiased).
+    """Batch norm whose moving variance takes the biased batch variance, as TensorFlow's does (PyTorch's:
+    unbiased).
 
     ``momentum`` is the weight of one optimiser step in the moving averages. The statistics are those of one
-    micro-batch on one replica, so the averages move ``updates_per_step`` times in a step: each of these moves is
-    made smaller so that the step's total weight stays ``momentum`` (see :func:`set_updates_per_step`).
+    micro-batch on one replica, so the averages move ``updates_per_step`` times in a step: each of these
+    moves is made smaller so that the step's total weight stays ``momentum`` (see
+    :func:`set_updates_per_step`).
     """
 
     def __init__(self, channels: int, *, affine: str, eps: float, momentum: float) -> None:

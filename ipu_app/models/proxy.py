@@ -1,12 +1,12 @@
 """Activations, plain and proxy-normalised (arXiv 2106.03743).
 
-The proxy-normalised activation of a normalised x is, per channel, (act(gamma x + beta) - m) / sqrt(v + eps), where m
-and v are mean and variance of act(gamma p + beta) over p ~ N(proxy_beta, (1 + proxy_gamma)^2). Gradients reach the
-four parameters also through m and v.
+The proxy-normalised activation of a normalised x is, per channel, (act(gamma x + beta) - m) / sqrt(v + eps),
+where m and v are mean and variance of act(gamma p + beta) over p ~ N(proxy_beta, (1 + proxy_gamma)^2).
+Gradients reach the four parameters also through m and v.
 
-To keep it cheap, the work is handed to the neighbours: ``affine`` goes into the norm before, and a ``deferred``
-activation leaves the subtraction of m and the factor 1/std, its ``pending()``, to what follows (squeeze-excite, or
-the global mean).
+To keep it cheap, the work is handed to the neighbours: ``affine`` goes into the norm before, and a
+``deferred`` activation leaves the subtraction of m and the factor 1/std, its ``pending()``, to what follows
+(squeeze-excite, or the global mean).
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ def normal_quantiles(nodes: int) -> Tuple[np.ndarray, np.ndarray]:
 
 
 class ProxyActivation(nn.Module):
-    """An activation whose mean and scale are normalised by a Gaussian proxy of its input, by a sum over nodes.
+    """An activation whose mean and scale are normalised by a Gaussian proxy of its input, by a sum over
+    nodes.
 
-    Parameters, shape (C,): beta, gamma, proxy_beta, proxy_gamma (offset from 1). Statistics are taken in float32
-    at least, also in a half-precision model. ``deferred``: the output lacks ``pending()``.
+    Parameters, shape (C,): beta, gamma, proxy_beta, proxy_gamma (offset from 1). Statistics are taken in
+    float32 at least, also in a half-precision model. ``deferred``: the output lacks ``pending()``.
     """
 
     def __init__(self, channels: int, *, name: str, nodes: Tuple[np.ndarray, np.ndarray], eps: float) -> None:

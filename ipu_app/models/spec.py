@@ -1,8 +1,10 @@
-"""What an EfficientNet is, as data: sizes B0-B7, group size, norm, padding; no torch, so that it is quick to import.
+"""What an EfficientNet is, as data: sizes B0-B7, group size, norm, padding; no torch, so that it is quick to
+import.
 
-Sizes and sections are those of EfficientNet (arXiv 1905.11946); group convolution with a lower expand ratio and the
-half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the proxy-normalised
-activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks and convolutions.
+Sizes and sections are those of EfficientNet (arXiv 1905.11946); group convolution with a lower expand ratio
+and the half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the
+proxy-normalised activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks
+and convolutions.
 """
 
 from __future__ import annotations
@@ -76,12 +78,12 @@ SIZES = {
 class EfficientNetSpec:
     """Everything that fixes the network's function; build one with :func:`make_spec`.
 
-    Resolutions are in pixels (``half_resolution`` None: the paper gives none). ``norm``: ``bn`` batch, ``gn`` group
-    (4 groups), ``ln`` layer (over channels and pixels), ``*_pn`` with proxy-normalised activations.
-    ``norm_grouping``: ``contiguous`` puts channel c in group c // (C / 4) (PyTorch), ``strided`` in group c % 4 (the
-    IPU's fast group norm). ``padding``: ``same`` is TensorFlow's (asymmetric at stride 2), ``symmetric`` is
-    PyTorch's k // 2. ``bn_momentum`` is the weight of the new batch in the moving averages.
-    Refuses, by name, values outside what is listed here.
+    Resolutions are in pixels (``half_resolution`` None: the paper gives none). ``norm``: ``bn`` batch,
+    ``gn`` group (4 groups), ``ln`` layer (over channels and pixels), ``*_pn`` with proxy-normalised
+    activations. ``norm_grouping``: ``contiguous`` puts channel c in group c // (C / 4) (PyTorch),
+    ``strided`` in group c % 4 (the IPU's fast group norm). ``padding``: ``same`` is TensorFlow's (asymmetric
+    at stride 2), ``symmetric`` is PyTorch's k // 2. ``bn_momentum`` is the weight of the new batch in the
+    moving averages. Refuses, by name, values outside what is listed here.
     """
 
     name: str
@@ -127,7 +129,7 @@ class EfficientNetSpec:
 
     @property
     def has_proxy_norm(self) -> bool:
-        """Whether activations are proxy-normalised (and the norms before them have no affine of their own)."""
+        """Whether activations are proxy-normalised; the norms before them then have no affine."""
         return self.norm.endswith("_pn")
 
     def to_dict(self) -> Dict[str, Any]:
@@ -169,11 +171,12 @@ def make_spec(
 ) -> EfficientNetSpec:
     """The spec of ``b0``..``b7`` or ``cifar`` (a 32 px, half-width, 10-class variant).
 
-    ``expand_ratio`` None means the paper's 6 for groups of 1 and 4 for groups of 16; for any other group size the
-    value of 2.0, 2.5, ... 6.0 whose forward multiply-adds at the native resolution come nearest to those of groups
-    of 1 with ratio 6 (expanded widths round to multiples of 8). ``options`` are fields of :class:`EfficientNetSpec`: norm, norm_grouping, norm_eps,
-    bn_momentum, padding, activation, proxy_rule, proxy_nodes, num_classes, dropout, drop_connect.
-    Refuses unknown names and options, and group sizes that do not go with the widths (``layout.check_group_size``).
+    ``expand_ratio`` None means the paper's 6 for groups of 1 and 4 for groups of 16; for any other group
+    size the value of 2.0, 2.5, ... 6.0 whose forward multiply-adds at the native resolution come nearest to
+    those of groups of 1 with ratio 6 (expanded widths round to multiples of 8). ``options`` are fields of
+    :class:`EfficientNetSpec`: norm, norm_grouping, norm_eps, bn_momentum, padding, activation, proxy_rule,
+    proxy_nodes, num_classes, dropout, drop_connect. Refuses unknown names and options, and group sizes that
+    do not go with the widths (``layout.check_group_size``).
     """
     from ipu_app.models import counts, layout
 
