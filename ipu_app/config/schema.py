@@ -15,7 +15,7 @@ NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 DEVICES = ("auto", "ipu", "cuda", "cpu")
 PRECISIONS = ("16.16", "16.32", "32.32")
 OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
-SCHEDULES = ("exponential", "cosine", "one_cycle", "constant")
+SCHEDULES = ("exponential", "cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -208,13 +208,15 @@ class PipelineConfig:
 class PhaseConfig:
     """One stretch of training at one resolution; ``resolution`` None is the model's native one.
 
-    ``trainable`` names the first block that learns (``all``, or for instance ``Top`` or ``block7a``).
+    ``trainable`` names the first block that learns (``all``, or for instance ``Top`` or ``block7a``);
+    ``averaging`` is the decay of the weight average, one sample an epoch (0: none).
     """
 
     name: str
     epochs: int = 350
     resolution: Optional[int] = None
     trainable: str = "all"
+    averaging: float = 0.97
     batch: BatchConfig = field(default_factory=BatchConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
@@ -223,6 +225,7 @@ class PhaseConfig:
 
     def __post_init__(self) -> None:
         at_least(f"phases.{self.name}.epochs", self.epochs, 1)
+        between(f"phases.{self.name}.averaging", self.averaging, 0, 0.9999)
         if self.resolution is not None:
             at_least(f"phases.{self.name}.resolution", self.resolution, 32)
         stages = len(self.pipeline.splits) + 1
@@ -232,16 +235,6 @@ class PhaseConfig:
                 f"phases.{self.name}.batch.accumulation={self.batch.accumulation}: a training pipeline of "
                 f"{stages} stages needs {least} or more"
             )
-
-
-@dataclass(frozen=True)
-class AveragingConfig:
-    """Average of the weights, one sample an epoch; a decay of 0 is no averaging."""
-
-    decay: float = 0.97
-
-    def __post_init__(self) -> None:
-        between("averaging.decay", self.decay, 0, 0.9999)
 
 
 @dataclass(frozen=True)
@@ -281,7 +274,6 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
-    averaging: AveragingConfig = field(default_factory=AveragingConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     phases: Dict[str, PhaseConfig] = field(default_factory=lambda: {"train": PhaseConfig("train")})

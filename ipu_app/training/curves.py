@@ -1,0 +1,47 @@
+"""The learning rate as a pure function of the epoch (a fraction: steps done / steps per epoch)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A learning-rate schedule over one phase of ``epochs``; ``peak`` is reached after the warm-up.
+
+    exponential: peak * decay^floor(epoch / epochs_per_drop), the paper's, whose drops go on during warm-up;
+    cosine: from peak at the end of the warm-up to 0 at the end of the phase; constant: peak.
+    Warm-up is linear from 0 in all three.
+    """
+
+    peak: float
+    epochs: float
+    kind: str = "exponential"
+    warmup_epochs: float = 5.0
+    decay: float = 0.97
+    epochs_per_drop: float = 350 / 146
+
+    def lr(self, epoch: float) -> float:
+        """Return the learning rate at this point of the phase."""
+        warmup = min(1.0, epoch / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
+        return self.peak * warmup * self._after_warmup(epoch)
+
+    def _after_warmup(self, epoch: float) -> float:
+        if self.kind == "exponential":
+            return self.decay ** math.floor(epoch / self.epochs_per_drop)
+        if self.kind == "cosine":
+            length = max(self.epochs - self.warmup_epochs, 1e-9)
+            done = min(max((epoch - self.warmup_epochs) / length, 0.0), 1.0)
+            return 0.5 * (1 + math.cos(math.pi * done))
+        return 1.0
+
+
+def published_peak(global_batch: int) -> float:
+    """Return the paper's peak learning rate for RMSProp: global batch * 2^-14."""
+    return global_batch * 2.0**-14
+
+
+def published_rho(global_batch: int) -> float:
+    """Return the paper's decay of squared gradients: 1 - global batch * 2^-14."""
+    return 1.0 - global_batch * 2.0**-14
