@@ -1,0 +1,149 @@
+"""Data sets: what `open_dataset` can open, and the map-style data set that every runtime reads.
+
+An item is ``(image uint8 (3, size, size), label int)``, and a float32 vector of mixing coefficients where
+mixing is asked for. Items are asked for by *key* (see sampling.py). An item is a pure function of (data,
+preprocess, key), whatever worker, process or host makes it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, List, Optional, Tuple
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from . import transforms
+from .decode import ArrayImage, OpenImage, choose_decoder, open_image
+from .embedded import DigitsSource
+from .folder import FolderSource
+from .source import Source, UnreadableImageError
+from .transforms import Preprocess
+
+SPLITS = ("train", "val")
+_REPLACEMENTS = 100  # images tried in place of an unreadable one before giving up
+
+DrawCoefficients = Callable[[int, int], np.ndarray]
+
+
+class ImageDataset(Dataset):
+    """Images of one source, made ready as ``preprocess`` says.
+
+    An image that can not be read is skipped: in training (``augment``) the next readable one takes its place,
+    in validation its row is masked (label -1). ``num_skipped`` and ``skipped()`` tell, worker processes
+    included. ``draw_coefficients(seed, key)``: adds a third part to every item, see mixing.py.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        preprocess: Preprocess,
+        *,
+        draw_coefficients: Optional[DrawCoefficients] = None,
+    ) -> None:
+        self.source, self.preprocess = source, preprocess
+        self.draw_coefficients = draw_coefficients
+        self.decoder = choose_decoder(preprocess.decoder)
+        self._resize = transforms.choose_resize()
+        # one byte per image, shared with the worker processes, so that the main process can report
+        self._bad = torch.zeros(len(source), dtype=torch.uint8).share_memory_()
+
+    @property
+    def classes(self) -> Tuple[str, ...]:
+        """Names of the classes; a label is a place in them."""
+        return self.source.classes
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.source.classes)
+
+    @property
+    def manifest_hash(self) -> str:
+        """Sha256 that identifies the images: of paths and sizes, or of the content where that is small."""
+        return self.source.manifest_hash
+
+    @property
+    def num_skipped(self) -> int:
+        """Images found unreadable so far, each counted once."""
+        return int(self._bad.sum())
+
+    def skipped(self, limit: int = 10) -> List[str]:
+        """Names of the first ``limit`` images found unreadable so far."""
+        return [self.source.name(int(index)) for index in torch.nonzero(self._bad)[:limit, 0]]
+
+    def describe(self) -> str:
+        """One line: what the data are, how many images and classes, and their hash."""
+        source = self.source
+        return (
+            f"{source.location}: {len(source)} images, {self.num_classes} classes, {source.kind}, "
+            f"manifest {source.manifest_hash[:12]}"
+        )
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: int) -> Tuple[Any, ...]:
+        image, label = self._padding() if key < 0 else self._sample(key)
+        if self.draw_coefficients is None:
+            return image, label
+        return image, label, torch.from_numpy(self.draw_coefficients(self.preprocess.seed, max(key, 0)))
+
+    def _padding(self) -> Tuple[torch.Tensor, int]:
+        size = self.preprocess.size
+        return torch.zeros(3, size, size, dtype=torch.uint8), -1
+
+    def _sample(self, key: int) -> Tuple[torch.Tensor, int]:
+        """The image of ``key``, or what stands in for it where it can not be read."""
+        index = key % len(self.source)
+        for offset in range(_REPLACEMENTS):
+            candidate = (index + offset) % len(self.source)
+            try:
+                raw, label = self.source.read(candidate)
+                return self._ready(self._open(raw), key), label
+            except UnreadableImageError:
+                self._bad[candidate] = 1
+                if not self.preprocess.augment:
+                    return self._padding()
+        first = self.source.name(index)
+        raise ValueError(f"data={first}: this and the next {_REPLACEMENTS - 1} images can not be read")
+
+    def _open(self, raw: Any) -> OpenImage:
+        return ArrayImage(raw) if isinstance(raw, np.ndarray) else open_image(raw, self.decoder)
+
+    def _ready(self, image: OpenImage, key: int) -> torch.Tensor:
+        """Crops and resizes; the random numbers depend on (seed, key) only."""
+        how, source = self.preprocess, self.source
+        if not how.augment:
+            shorter_side = how.size if source.small else how.shorter_side
+            return transforms.evaluate(image, how.size, shorter_side, resize=self._resize)
+        random = np.random.Generator(np.random.Philox(key=[how.seed, key]))
+        train = transforms.train_small if source.small else transforms.train_photo
+        return train(image, how.size, random, flip=source.flip, resize=self._resize)
+
+
+def open_source(data: Optional[str], split: str, *, cache_dir: Optional[Path] = None) -> Source:
+    """One split of the data named ``data`` (see open_dataset)."""
+    if split not in SPLITS:
+        raise ValueError(f"split={split!r}: choose one of {', '.join(SPLITS)}")
+    if data is None or data in ("", "digits"):
+        return DigitsSource(split)
+    return FolderSource(Path(data), split, cache_dir=cache_dir)
+
+
+def open_dataset(
+    data: Optional[str],
+    split: str,
+    preprocess: Preprocess,
+    *,
+    draw_coefficients: Optional[DrawCoefficients] = None,
+    cache_dir: Optional[Path] = None,
+) -> ImageDataset:
+    """Opens ``data`` for ``split`` ("train" or "val").
+
+    ``data``: None or "digits" (embedded), "synthetic", "generated" or "generated:CLASSES", a folder in
+    torchvision's ImageFolder or CIFAR layout, or tar shards. ValueError, one line, where it is none of these.
+    """
+    source = open_source(data, split, cache_dir=cache_dir)
+    return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients)
