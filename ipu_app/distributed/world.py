@@ -197,11 +197,10 @@ def _check_agree(first: World, second: World) -> None:
 
 def _with_announced_replicas(world: World, environ: Environ) -> World:
     """Add the split of replicas that ``ipu_app launch`` announced; refuse one that does not fit the job."""
-    names = (INSTANCES_KEY, TOTAL_REPLICAS_KEY, IPUS_PER_REPLICA_KEY)
-    values = _all_or_none(environ, names)
+    values = _all_or_none(environ, (INSTANCES_KEY, TOTAL_REPLICAS_KEY))
     if values is None or world.total_replicas is not None:
         return world
-    instances, total, ipus = values
+    instances, total = values
     if instances != world.size:
         raise ValueError(f"{INSTANCES_KEY}={instances}: {world.launcher} started {world.size} instead")
     if total < 1 or total % instances:
@@ -212,7 +211,7 @@ def _with_announced_replicas(world: World, environ: Environ) -> World:
         total_replicas=total,
         local_replicas=local,
         replica_offset=world.rank * local,
-        ipus_per_replica=ipus,
+        ipus_per_replica=_number(environ, IPUS_PER_REPLICA_KEY, 0) or None,
     )
 
 
