@@ -12,10 +12,11 @@ runtime asks for a ``GradientSync`` (see gradients.py).
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Type, TypeVar
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar
 
 import torch
 from torch import nn
@@ -115,9 +116,9 @@ class Comm(ABC):
         sizes = [int(length) for length in self.all_reduce_(lengths).tolist()]
         if max(sizes) == 0:
             return [""] * self.size
-        rows = torch.zeros(self.size, max(sizes), dtype=torch.uint8, device=self.device)
-        if raw:
-            rows[self.rank, : len(raw)] = torch.tensor(list(raw), dtype=torch.uint8, device=self.device)
+        # int32: Horovod sums no bytes
+        rows = torch.zeros(self.size, max(sizes), dtype=torch.int32, device=self.device)
+        rows[self.rank, : len(raw)] = torch.tensor(list(raw), dtype=torch.int32, device=self.device)
         gathered = self.all_reduce_(rows).cpu()
         return [bytes(gathered[i, :length].tolist()).decode("utf-8") for i, length in enumerate(sizes)]
 
@@ -145,6 +146,18 @@ class Comm(ABC):
         trace: Optional[TracebackType],
     ) -> None:
         self.close() if kind is None else self.abort()
+
+    @contextlib.contextmanager
+    def _naming_errors(self) -> Iterator[None]:
+        """Turn a back end's error into one line that says what it mostly means (ConnectionError)."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = (str(error).splitlines() or [""])[0]
+            raise ConnectionError(
+                f"rank {self.rank} of {self.size}: a collective failed; "
+                f"another instance has ended, or the wait was too long ({reason})"
+            ) from error
 
     def _sum_float64(self, values: torch.Tensor) -> torch.Tensor:
         # a copy on purpose: the caller's tensor stays as it was

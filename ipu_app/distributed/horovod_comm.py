@@ -47,13 +47,15 @@ class HorovodComm(Comm):
     def all_reduce_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over all processes, in place; return it."""
         flat = tensor.contiguous().reshape(-1)
-        summed = self._hvd.allreduce_(flat, op=self._hvd.Sum)
+        with self._naming_errors():
+            summed = self._hvd.allreduce_(flat, op=self._hvd.Sum)
         return tensor if _shares(tensor, summed) else tensor.copy_(summed.view_as(tensor))
 
     def broadcast_(self, tensor: torch.Tensor, root: int = 0) -> torch.Tensor:
         """Overwrite a tensor by the root's, in place; return it."""
         flat = tensor.contiguous().reshape(-1)
-        received = self._hvd.broadcast_(flat, root_rank=root)
+        with self._naming_errors():
+            received = self._hvd.broadcast_(flat, root_rank=root)
         return tensor if _shares(tensor, received) else tensor.copy_(received.view_as(tensor))
 
     def close(self) -> None:

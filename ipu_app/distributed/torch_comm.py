@@ -45,13 +45,15 @@ class TorchComm(Comm):
     def all_reduce_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over all processes, in place; return it."""
         contiguous = tensor.contiguous()
-        dist.all_reduce(contiguous)
+        with self._naming_errors():
+            dist.all_reduce(contiguous)
         return tensor if contiguous is tensor else tensor.copy_(contiguous)
 
     def broadcast_(self, tensor: torch.Tensor, root: int = 0) -> torch.Tensor:
         """Overwrite a tensor by the root's, in place; return it."""
         contiguous = tensor.contiguous()
-        dist.broadcast(contiguous, src=root)
+        with self._naming_errors():
+            dist.broadcast(contiguous, src=root)
         return tensor if contiguous is tensor else tensor.copy_(contiguous)
 
     def sync_gradients(self, model: nn.Module) -> GradientSync:

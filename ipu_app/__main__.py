@@ -1,0 +1,57 @@
+"""``python -m ipu_app VERB``: the command line. Verbs are imported only when they are used."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import List, Optional, Sequence
+
+# verb -> what it does; the module is ipu_app.cli.<verb>
+VERBS = {
+    "train": "train a network on IPUs (real or simulated), CUDA or CPU",
+    "validate": "classify the validation images with a finished run's weights",
+    "launch": "start a job of several instances, or write its job file for a cluster",
+    "doctor": "say what this machine has, and which device would be used",
+}
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one verb; bad input ends with one line on standard error and exit code 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(arguments)
+    args = parser.parse_args(arguments)
+    try:
+        code: int = args.run(args)
+        return code
+    except (ValueError, FileNotFoundError) as error:
+        print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("ipu_app: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser(arguments: List[str]) -> argparse.ArgumentParser:
+    """Only the verb in use fills in its options, so that the others cost no import."""
+    parser = argparse.ArgumentParser(
+        prog="ipu_app",
+        description="EfficientNet with group convolutions and proxy norm, on IPUs, GPUs and CPUs.",
+    )
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    chosen = next((word for word in arguments if not word.startswith("-")), None)
+    for verb, summary in VERBS.items():
+        sub = verbs.add_parser(verb, help=summary, description=summary)
+        if verb == chosen:
+            module = importlib.import_module(f"ipu_app.cli.{verb}")
+            module.add_arguments(sub)
+            sub.set_defaults(run=module.run)
+    return parser
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
