@@ -12,7 +12,9 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class BatchGeometry:
-    """Batch factors of one job. ``replicas`` counts the replicas of *one* instance; all factors are 1 or more."""
+    """Batch factors of one job. ``replicas`` counts the replicas of *one* instance; all factors are 1 or
+    more.
+    """
 
     micro_batch: int = 1
     accumulation: int = 1

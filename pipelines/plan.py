@@ -14,7 +14,8 @@ SCHEDULES = ("grouped", "interleaved", "sequential")
 
 @dataclass(frozen=True)
 class Stage:
-    """One pipeline stage: it starts at the sub-block ``first`` and runs on ``ipu`` (counted within a replica).
+    """One pipeline stage: it starts at the sub-block ``first`` and runs on ``ipu`` (counted within a
+    replica).
 
     ``first`` is a dotted name below ``model.blocks``: ``block0``, ``block3b`` or ``block3b.project``.
     """
@@ -44,7 +45,9 @@ class PipelinePlan:
             raise ValueError(f"plan.schedule={self.schedule!r}: choose one of {list(SCHEDULES)}")
         ipus = [stage.ipu for stage in self.stages]
         if ipus != list(range(len(ipus))):
-            raise ValueError(f"plan.stages on IPUs {ipus}: stage i runs on IPU i, so they must be 0, 1, 2, ...")
+            raise ValueError(
+                f"plan.stages on IPUs {ipus}: stage i runs on IPU i, so they must be 0, 1, 2, ..."
+            )
         names = [stage.first for stage in self.stages]
         if len(set(names)) != len(names):
             raise ValueError(f"plan.stages start at {names}: two stages start at the same sub-block")
@@ -61,8 +64,10 @@ class PipelinePlan:
 
     @property
     def min_accumulation(self) -> int:
-        """PopTorch's least gradient accumulation for training: 2S - 1, or 1 for a single stage."""
-        return 2 * self.num_stages - 1
+        """PopTorch's least gradient accumulation for training: 2S - 1, or 1 for a single or a sharded
+        replica.
+        """
+        return 1 if self.schedule == "sequential" else 2 * self.num_stages - 1
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data for JSON."""
@@ -73,13 +78,20 @@ class PipelinePlan:
         """Build a plan from what ``to_dict`` returned; refuse unknown keys by name."""
         unknown = set(data) - {"stages", "schedule", "recompute"}
         if unknown:
-            raise ValueError(f"plan: unknown key {sorted(unknown)[0]!r}; allowed are stages, schedule, recompute")
+            raise ValueError(
+                f"plan: unknown key {sorted(unknown)[0]!r}; allowed are stages, schedule, recompute"
+            )
         stages = tuple(Stage(first=str(s["first"]), ipu=int(s["ipu"])) for s in data["stages"])
         return cls(stages, data.get("schedule", "grouped"), bool(data.get("recompute", True)))
 
     @classmethod
     def from_splits(
-        cls, splits: Sequence[str], *, first: str = "block0", schedule: str = "grouped", recompute: bool = True
+        cls,
+        splits: Sequence[str],
+        *,
+        first: str = "block0",
+        schedule: str = "grouped",
+        recompute: bool = True,
     ) -> PipelinePlan:
         """Build a plan from the names at which the second and later stages start."""
         names = (first, *splits)

@@ -1,1 +1,1 @@
-"""An analytical model of what an IPU takes for a training step, in cycles and bytes. Standard library only."""
+"""An analytical model of what an IPU takes for a training step: cycles and bytes. Standard library only."""
