@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from . import enums, optim, options
+from . import enums, optim, options, popdist, profiling, testing
 from ._errors import ConfigFileError, Error, RecoverableError, UnrecoverableError
 from ._logging import logger, setLogLevel
+from .dataloader import AsynchronousDataAccessor, DataLoader
 from .enums import (
     AutoStage,
     CommGroupType,
@@ -29,6 +30,7 @@ from .enums import (
     SyncPattern,
     VariableRetrievalMode,
 )
+from .hardware import ipuHardwareIsAvailable, ipuHardwareVersion
 from .options import Options, TensorLocationSettings
 from .strategies import (
     BlockId,
@@ -46,7 +48,7 @@ __version__ = "3.4.0-simulator"
 IS_SIMULATOR = True
 
 #: names of the half that runs models, found in these modules on first use
-_LATE = ("ops", "executor", "dataloader")
+_LATE = ("ops", "executor")
 
 
 def __getattr__(name: str) -> Any:

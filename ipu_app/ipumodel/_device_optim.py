@@ -1,4 +1,5 @@
-"""The optimizer on the device: its own copy of hyper-parameters and state, updated from accumulated gradients."""
+"""The optimizer on the device: its own copy of hyper-parameters and state, updated from accumulated
+gradients."""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ Rounding = Callable[[torch.Tensor, torch.dtype], torch.Tensor]
 class DeviceOptimizer:
     """Updates weights in place by the rule and the hyper-parameters of a host optimizer.
 
-    ``named_parameters`` are the wrapped model's parameters by name: the optimizer's are found among them by data
-    pointer (KeyError otherwise); parameters in no group or without requires_grad are left alone.
+    ``named_parameters`` are the wrapped model's parameters by name: the optimizer's are found among them by
+    data pointer (KeyError otherwise); parameters in no group or without requires_grad are left alone.
     ``device_parameters`` are the tensors to update, by the same names; default: the same tensors.
     ``round_weights(values, dtype)`` turns float32 results into half weights; default: to nearest.
     """
@@ -103,7 +104,8 @@ class DeviceOptimizer:
                 group.scatter(work, self._round_weights)
 
     def state_dict(self) -> Dict[str, Dict[str, torch.Tensor]]:
-        """A copy of the state: ipu_state (by parameter, and the step count) and ipu_param (loss scaling, rates)."""
+        """A copy of the state: ipu_state (by parameter, and the step count) and ipu_param (loss scaling,
+        rates)."""
         state = {name: tensor.clone() for group in self._groups for name, tensor in group.named_state()}
         state[_STEP] = torch.tensor(float(self._steps))
         parameters = {"lossScaling": torch.tensor(self.loss_scaling)}
@@ -165,7 +167,8 @@ class _Work:
 
 
 class _Group:
-    """The device tensors of one parameter group: weights by name, and state of the types the optimizer asks for."""
+    """The device tensors of one parameter group: weights by name, and state of the types the optimizer asks
+    for."""
 
     def __init__(self, weights: Dict[str, torch.Tensor], snapshot: OptimizerSnapshot, index: int) -> None:
         self.weights = weights

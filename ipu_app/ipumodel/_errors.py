@@ -1,14 +1,16 @@
 """PopTorch's exception family (poptorch.Error is no RuntimeError; match its text by substrings only).
 
-Errors made in PopTorch's Python layer print as ``'poptorch_py_error': message``; errors that come out of its C++
-layers print as ``In file:line: 'type': message`` followed by an "Error raised in:" context. Both forms are made here.
+Errors made in PopTorch's Python layer print as ``'poptorch_py_error': message``; errors that come out of
+its C++ layers print as ``In file:line: 'type': message`` followed by an "Error raised in:" context. Both
+forms are made here.
 """
 
 from __future__ import annotations
 
 
 class Error(Exception):
-    """Anything that tracing, lowering or the device refuses; ``type``, ``message`` and ``location`` say what."""
+    """Anything that tracing, lowering or the device refuses; ``type``, ``message`` and ``location`` say
+    what."""
 
     type = ""
     message = ""
@@ -41,7 +43,8 @@ def py_error(message: str) -> Error:
     return _fill(Error(f"'poptorch_py_error': {message}"), "poptorch_py_error", message, "")
 
 
-def cpp_error(message: str, type: str = "popart_exception", location: str = "ipumodel:0") -> Error:  # noqa: A002
-    """An Error as it comes out of the C++ layers; ``type`` is one of PopTorch's names, such as poptorch_cpp_error."""
+def cpp_error(message: str, type: str = "popart_exception", location: str = "ipumodel:0") -> Error:
+    """An Error as it comes out of the C++ layers; ``type`` is one of PopTorch's names, such as
+    poptorch_cpp_error."""
     text = f"In {location}: '{type}': {message}\nError raised in:\n  [0] {location}"
     return _fill(Error(text), type, message, location)

@@ -1,7 +1,8 @@
 """Update rules of the device's optimizers, on lists of tensors.
 
-Each rule takes weights, unscaled gradients (overwritten), state lists by name (updated in place) and the values of one
-parameter group. Formulas: PopART's adaptive and SGD optimizers; the comments name what differs from PyTorch.
+Each rule takes weights, unscaled gradients (overwritten), state lists by name (updated in place) and the
+values of one parameter group. Formulas: PopART's adaptive and SGD optimizers; the comments name what differs
+from PyTorch.
 Names: w weights, g gradients, m first moment or velocity, v second moment, c centre (mean gradient).
 """
 

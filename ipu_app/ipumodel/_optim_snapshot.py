@@ -23,7 +23,8 @@ class Value(NamedTuple):
     is_const: bool
 
 
-#: value at which an attribute of a torch.optim optimizer counts as constant; missing here: see _is_native_const
+#: value at which an attribute of a torch.optim optimizer counts as constant; missing here: see
+#: _is_native_const
 _CONST_AT = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "eps": 1e-8, "loss_scaling": 1.0}
 _READ_GROUP = {
     "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov"),
@@ -80,24 +81,24 @@ class OptimizerSnapshot:
     def check_replacement(self, new: OptimizerSnapshot) -> None:
         """Refuse what setOptimizer refuses.
 
-        ValueError: another mean reduction would be needed. Error: another kind, another number of groups, or a
-        changed constant.
+        ValueError: another mean reduction would be needed. Error: another kind, another number of groups, or
+        a changed constant.
         """
         if new.needs_running_mean != self.needs_running_mean:
             raise ValueError(
-                f"accum_type={new.attributes['accum_type']}: needs another mean reduction strategy than the one "
-                "this model was compiled with"
+                f"accum_type={new.attributes['accum_type']}: needs another mean reduction strategy than this "
+                "model was compiled with"
             )
         if new.kind != self.kind or new.centered != self.centered:
             raise cpp_error(f"Optimizer type changed after compilation from {self.kind} to {new.kind}")
         if len(new.groups) != len(self.groups):
             raise cpp_error(
-                f"Number of parameter groups changed after compilation from {len(self.groups)} to {len(new.groups)}"
+                f"Number of groups changed since compilation: {len(self.groups)} to {len(new.groups)}"
             )
         for name, old_value, new_value in self._changes(new):
             raise cpp_error(
-                f"Optimizer attribute {name} was compiled as a constant of value {old_value} and can not become "
-                f"{new_value}: give it to the poptorch.optim constructor or use variable_attrs.markAsVariable"
+                f"Optimizer attribute {name} was compiled as a constant of value {old_value} and can not "
+                f"become {new_value}: give it to the constructor or use variable_attrs.markAsVariable"
             )
 
     def _changes(self, new: OptimizerSnapshot) -> Iterator[Tuple[str, Any, Any]]:
@@ -115,7 +116,8 @@ class OptimizerSnapshot:
 def read_optimizer(optimizer: torch.optim.Optimizer, auto_loss_scaling: bool = False) -> OptimizerSnapshot:
     """Read an optimizer.
 
-    AssertionError: an unsupported class, mixed ``centered`` groups, a value that is no number. ValueError: amsgrad.
+    AssertionError: an unsupported class, mixed ``centered`` groups, a value that is no number. ValueError:
+    amsgrad.
     """
     kind = _kind_of(optimizer)
     if any(group.get("amsgrad") for group in optimizer.param_groups):

@@ -15,7 +15,8 @@ from ._errors import ConfigFileError
 
 
 def apply_file(options: Any, filepath: str) -> None:
-    """Make the option calls in a file: one a line, without ``options.``; blank lines and # comments are skipped."""
+    """Make the option calls in a file: one a line, without ``options.``; blank lines and # comments are
+    skipped."""
     name = os.path.basename(filepath)
     with open(filepath, encoding="utf-8") as lines:
         calls = [_parse(line.strip(), number, name) for number, line in enumerate(lines, start=1)]
@@ -25,7 +26,8 @@ def apply_file(options: Any, filepath: str) -> None:
 
 
 def apply_json(options: Any, values: Dict[str, Any]) -> None:
-    """Make one call per entry: {"deviceIterations": 2, "_Popart.set": ["key", 1], "outputMode": "OutputMode.All"}."""
+    """Make one call per entry: {"deviceIterations": 2, "_Popart.set": ["key", 1], "outputMode":
+    "OutputMode.All"}."""
     for path, value in values.items():
         setter = options
         for part in path.split("."):
@@ -75,7 +77,8 @@ def _unknown(name: str) -> Any:
 
 
 def _as_enum(value: Any) -> Any:
-    """ "ConnectionType.OnDemand" (or with poptorch. in front) is that member; anything else is left as it is."""
+    """ "ConnectionType.OnDemand" (or with poptorch. in front) is that member; anything else is left as it
+    is."""
     if not isinstance(value, str) or "." not in value:
         return value
     from . import enums

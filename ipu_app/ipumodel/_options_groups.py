@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 import torch
 
 from . import environment
@@ -59,7 +61,7 @@ class _PrecisionOptions(OptionsDict):
         if dtype not in names:
             raise ValueError(f"setPartialsType({dtype}): torch.float or torch.half")
         self._popart_options.set("partialsTypeMatMuls", names[dtype])
-        self._popart_options.set("convolutionOptions", {"partialsType": names[dtype]})  # type: ignore[arg-type]
+        self._popart_options.set("convolutionOptions", {"partialsType": names[dtype]})
         return self
 
 
@@ -80,7 +82,8 @@ class _TrainingOptions(OptionsDict):
         return self
 
     def accumulationAndReplicationReductionType(self, reduction_type: ReductionType) -> _TrainingOptions:
-        """Mean (default) or Sum of the gradients of micro-batches and replicas; ValueError for NoReduction."""
+        """Mean (default) or Sum of the gradients of micro-batches and replicas; ValueError for
+        NoReduction."""
         assert isinstance(reduction_type, ReductionType), f"A poptorch.ReductionType, not {reduction_type!r}"
         if reduction_type not in (ReductionType.Mean, ReductionType.Sum):
             raise ValueError(f"accumulationAndReplicationReductionType({reduction_type!s}): Mean or Sum")
@@ -105,7 +108,7 @@ class _TrainingOptions(OptionsDict):
     def setConvolutionDithering(self, enabled: bool) -> _TrainingOptions:
         """Spread convolutions over tiles; replaces ``convolutionOptions`` as a whole."""
         text = "true" if enabled else "false"
-        self._popart_options.set("convolutionOptions", {"enableConvolutionDithering": text})  # type: ignore[arg-type]
+        self._popart_options.set("convolutionOptions", {"enableConvolutionDithering": text})
         return self
 
 
@@ -114,20 +117,25 @@ class _DistributedOptions(OptionsDict):
 
     def __init__(self) -> None:
         super().__init__(num_distributed_processes=1, distributed_process_id=0, ipuof_configs={})
-        self.setEnvVarNames("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK")
+        self._place_among(*self._environment("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"))
 
     def disable(self) -> _DistributedOptions:
         """One process, whatever the environment says."""
-        return self.configureProcessId(0, 1)
+        return self._place_among(0, 1)
 
     def setEnvVarNames(self, var_num_processes: str, var_process_id: str) -> _DistributedOptions:
         """Read the count and the id from these environment variables (1 and 0 where unset)."""
-        return self.configureProcessId(
-            environment.integer(var_process_id, 0), environment.integer(var_num_processes, 1)
-        )
+        return self._place_among(*self._environment(var_num_processes, var_process_id))
 
     def configureProcessId(self, process_id: int, num_processes: int) -> _DistributedOptions:
         """Set the id of this process and the number of processes."""
+        return self._place_among(process_id, num_processes)
+
+    @staticmethod
+    def _environment(var_num_processes: str, var_process_id: str) -> Tuple[int, int]:
+        return environment.integer(var_process_id, 0), environment.integer(var_num_processes, 1)
+
+    def _place_among(self, process_id: int, num_processes: int) -> _DistributedOptions:
         self.set(distributed_process_id=process_id, num_distributed_processes=num_processes)
         return self
 

@@ -11,7 +11,8 @@ FROZEN = "Can't modify frozen Options"
 
 
 class OptionsDict:
-    """Named values with defaults; a value must be an instance of its default's type (AssertionError otherwise)."""
+    """Named values with defaults; a value must be an instance of its default's type (AssertionError
+    otherwise)."""
 
     def __init__(self, **default_values: Any) -> None:
         self._is_frozen = False

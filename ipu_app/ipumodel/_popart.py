@@ -1,7 +1,8 @@
 """Options._Popart: settings passed through to PopART, and the check of their names and types at compile.
 
-``set`` stores anything. When a model is compiled the backend looks every key up in the table of its Python type, so a
-misspelt key and a value of the wrong type give the same kind of error. The keys are those PopTorch 3.4 accepts.
+``set`` stores anything. When a model is compiled the backend looks every key up in the table of its Python
+type, so a misspelt key and a value of the wrong type give the same kind of error. The keys are those
+PopTorch 3.4 accepts.
 """
 
 from __future__ import annotations
@@ -13,31 +14,34 @@ from ._options_impl import FROZEN
 
 BOOL_KEYS: FrozenSet[str] = frozenset(
     """aliasZeroCopy auto_round_num_ipus automaticLossScalingSettings.enabled
-    batchSerializationSettings.concatOnExecutionPhaseChange batchSerializationSettings.concatOnPipelineStageChange
+    batchSerializationSettings.concatOnExecutionPhaseChange
+    batchSerializationSettings.concatOnPipelineStageChange
     batchSerializationSettings.concatOnVirtualGraphChange broadcast_buffers compileEngine constantWeights
-    decomposeGradSum delayVarUpdates disableGradAccumulationTensorStreams disableOptimizerStateTensorStreams dotOpNames
-    enableDistributedReplicatedGraphs enableEngineCaching enableExplicitIR enableExplicitMainLoops
-    enableFloatingPointChecks enableFullyConnectedPass enableGradientAccumulation enableInplaceAmbiguityChecking
-    enableLoadAndOffloadRNGState enableMergeExchange enableNonStableSoftmax enableOutlining
-    enableOutliningCopyCostPruning enablePipelining enablePrefetchDatastreams enableReplicatedGraphs
-    enableSerializedMatmuls enableStableNorm enableStochasticRounding enableSupportedDataTypeCasting
-    ensureFp32LossScaleTensor explicitRecomputation exportPoplarComputationGraph exportPoplarVertexGraph groupHostSync
-    groupNormStridedChannelGrouping instrumentWithHardwareCycleCounter opxAliasChecking opxModifyChecking
-    rearrangeAnchorsOnHost rearrangeStreamsOnHost replicatedCollectivesSettings.mergeAllReduceCollectives
-    replicatedCollectivesSettings.prepareScheduleForMergingCollectives scheduleNonWeightUpdateGradientConsumersEarly
-    separateCallOpPdfs separate_backward_phase serial_phases_execution strictOpVersions useHostCopyOps
-    use_model""".split()
+    decomposeGradSum delayVarUpdates disableGradAccumulationTensorStreams disableOptimizerStateTensorStreams
+    dotOpNames enableDistributedReplicatedGraphs enableEngineCaching enableExplicitIR enableExplicitMainLoops
+    enableFloatingPointChecks enableFullyConnectedPass enableGradientAccumulation
+    enableInplaceAmbiguityChecking enableLoadAndOffloadRNGState enableMergeExchange enableNonStableSoftmax
+    enableOutlining enableOutliningCopyCostPruning enablePipelining enablePrefetchDatastreams
+    enableReplicatedGraphs enableSerializedMatmuls enableStableNorm enableStochasticRounding
+    enableSupportedDataTypeCasting ensureFp32LossScaleTensor explicitRecomputation
+    exportPoplarComputationGraph exportPoplarVertexGraph groupHostSync groupNormStridedChannelGrouping
+    instrumentWithHardwareCycleCounter opxAliasChecking opxModifyChecking rearrangeAnchorsOnHost
+    rearrangeStreamsOnHost replicatedCollectivesSettings.mergeAllReduceCollectives
+    replicatedCollectivesSettings.prepareScheduleForMergingCollectives
+    scheduleNonWeightUpdateGradientConsumersEarly separateCallOpPdfs separate_backward_phase
+    serial_phases_execution strictOpVersions useHostCopyOps use_model""".split()
 )
 
 INT_KEYS: FrozenSet[str] = frozenset(
     """accumulateOuterFragmentSettings.schedule accumulationAndReplicationReductionType accumulationFactor
     accumulation_and_replication_reduction_type autoRecomputation autodiffSettings.stitchStrategy
     automaticLossScalingSettings.gradientTensorTrackingMethod automaticLossScalingSettings.updatePeriod
-    batchSerializationSettings.batchSchedule batchSerializationSettings.factor batchSerializationSettings.method
-    batchSerializationSettings.transformContext compilationProgressTotal connection_type defaultBufferingDepth
-    defaultPrefetchBufferingDepth device_iterations distributed_process_id executionPhaseSettings.phases
-    executionPhaseSettings.stages execution_mode finalDotOp firstDotOp globalReplicaOffset globalReplicationFactor
-    gradient_accumulation input_cgt input_group_size ipu_id ipu_version looseThresholdAtPeak max_repeat_logs
+    batchSerializationSettings.batchSchedule batchSerializationSettings.factor
+    batchSerializationSettings.method batchSerializationSettings.transformContext compilationProgressTotal
+    connection_type defaultBufferingDepth defaultPrefetchBufferingDepth device_iterations
+    distributed_process_id executionPhaseSettings.phases executionPhaseSettings.stages execution_mode
+    finalDotOp firstDotOp globalReplicaOffset globalReplicationFactor gradient_accumulation input_cgt
+    input_group_size ipu_id ipu_version looseThresholdAtPeak max_repeat_logs
     meanAccumulationAndReplicationReductionStrategy mergeVarUpdate mergeVarUpdateMemThreshold numIOTiles
     num_distributed_processes output_mode output_return_period patterns_level random_seed replication_factor
     subgraphCopyingStrategy swapLimitScheduler sync_pattern syntheticDataMode tensors_liveness
@@ -63,7 +67,8 @@ MAP_KEYS: FrozenSet[str] = frozenset(
     "convolutionOptions engineOptions gclOptions lstmOptions matmulOptions patterns reportOptions".split()
 )
 
-#: Python types in the order the backend asks for them (a bool is an int, so bool first), name in messages, keys
+#: Python types in the order the backend asks for them (a bool is an int, so bool first), name in messages,
+#: keys
 _TABLES = (
     (bool, "bool", BOOL_KEYS),
     (int, "uint64", INT_KEYS),
@@ -75,9 +80,10 @@ _TABLES = (
 
 
 def check_backend_option(key: str, value: Any) -> None:
-    """Refuse (Error) what the backend refuses at compile: an unknown key, or a key of another type's table."""
+    """Refuse (Error) what the backend refuses at compile: an unknown key, or a key of another type's
+    table."""
     for kind, name, keys in _TABLES:
-        if isinstance(value, kind):  # type: ignore[arg-type]
+        if isinstance(value, kind):
             if key not in keys:
                 raise cpp_error(f"Unknown {name} option {key}", "poptorch_cpp_error")
             if kind is dict:
@@ -118,12 +124,12 @@ class _PopartOptions:
 
     def setEngineOptions(self, engine_options: Dict[str, str]) -> _PopartOptions:
         """Replace the options of Poplar's engine: names and values are strings."""
-        return self.set("engineOptions", engine_options)  # type: ignore[arg-type]
+        return self.set("engineOptions", engine_options)
 
     def setPatterns(self, patterns: Dict[str, bool], level: int = 2) -> _PopartOptions:
         """Switch PopART's graph patterns on or off by name, starting from a level (0 none .. 3 all)."""
         self.set("patterns_level", level)
-        return self.set("patterns", patterns)  # type: ignore[arg-type]
+        return self.set("patterns", patterns)
 
     def validate(self) -> None:
         """The backend's check of every stored setting, made at compile (Error)."""

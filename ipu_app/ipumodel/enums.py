@@ -1,4 +1,5 @@
-"""PopTorch's enumerations; members and values as in PopTorch 3.4 (the values reach the backend, so they matter)."""
+"""PopTorch's enumerations; members and values as in PopTorch 3.4 (the values reach the backend, so they
+matter)."""
 
 from __future__ import annotations
 
@@ -6,7 +7,8 @@ import enum
 
 
 class DataLoaderMode(enum.IntEnum):
-    """How a DataLoader fetches: in the calling process, through one asynchronous process, or rebatched by it."""
+    """How a DataLoader fetches: in the calling process, through one asynchronous process, or rebatched by
+    it."""
 
     Sync = 0
     Async = 1

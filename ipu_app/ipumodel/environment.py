@@ -52,7 +52,8 @@ def default_options() -> Dict[str, Any]:
 
 
 def log_level() -> int:
-    """POPTORCH_LOG_LEVEL as a logging level (default WARN); an unknown name is refused, at import as in PopTorch."""
+    """POPTORCH_LOG_LEVEL as a logging level (default WARN); an unknown name is refused, at import as in
+    PopTorch."""
     name = text("POPTORCH_LOG_LEVEL", "WARN") or "WARN"
     if name not in LOG_LEVELS:
         raise py_error(f"Unknown POPTORCH_LOG_LEVEL '{name}': choose one of {sorted(LOG_LEVELS)}")

@@ -1,8 +1,8 @@
 """poptorch.optim: PyTorch's optimizers with the device's extra arguments.
 
-The host objects only hold hyper-parameters; the update itself happens on the device (``_device_optim``). Attributes
-given to a constructor are variable: they may change from call to call through ``setOptimizer``. All others are
-compiled in as constants, at PyTorch's default values.
+The host objects only hold hyper-parameters; the update itself happens on the device (``_device_optim``).
+Attributes given to a constructor are variable: they may change from call to call through ``setOptimizer``.
+All others are compiled in as constants, at PyTorch's default values.
 """
 
 from __future__ import annotations
@@ -53,15 +53,16 @@ class Optimizer:
         self._forget_state()
 
     def state_dict(self) -> Dict[str, Any]:
-        """Device state (ipu_state, ipu_param; empty before the first compile) and PyTorch's state and param_groups."""
-        state = super().state_dict()  # type: ignore[misc]
+        """Device state (ipu_state, ipu_param; empty before the first compile) and PyTorch's state and
+        param_groups."""
+        state = super().state_dict()
         return {**(self.get_state_dict() or {"ipu_state": {}, "ipu_param": {}}), **state}
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Take over a state_dict() of this class; RuntimeError for one that holds no device state."""
         if not {"ipu_state", "ipu_param"} <= set(state):
             raise RuntimeError("Only IPU optimizer states can be loaded onto the IPU.")
-        super().load_state_dict({k: state[k] for k in ("state", "param_groups")})  # type: ignore[misc]
+        super().load_state_dict({k: state[k] for k in ("state", "param_groups")})
         self.set_state_dict({k: state[k] for k in ("ipu_state", "ipu_param")})
 
     def get_state_dict(self) -> Dict[str, Any]:
@@ -93,12 +94,13 @@ class Optimizer:
     def _configure(self, params: Iterable[Any], given: Dict[str, Any], defaults: Dict[str, Any]) -> None:
         """Build PyTorch's part from the arguments that were given, keep the rest as attributes.
 
-        ``defaults`` are the values of this class's own arguments; those named in _group_vars live in the groups.
+        ``defaults`` are the values of this class's own arguments; those named in _group_vars live in the
+        groups.
         """
         explicit = {name: value for name, value in given.items() if value is not None}
         own = {name: explicit.get(name, default) for name, default in defaults.items()}
         self._forget_state()
-        super().__init__(params, **{k: v for k, v in explicit.items() if k not in own})  # type: ignore[call-arg]
+        super().__init__(params, **{k: v for k, v in explicit.items() if k not in own})
         for name, value in own.items():
             _check_argument(name, value)
             if name in self._group_vars:
@@ -109,16 +111,17 @@ class Optimizer:
         self.variable_attrs = VariableAttributes([name for name in explicit if name in allowed], allowed)
 
     def _set_group_default(self, name: str, value: Any) -> None:
-        self.defaults[name] = value  # type: ignore[attr-defined]
-        for group in self.param_groups:  # type: ignore[attr-defined]
+        self.defaults[name] = value
+        for group in self.param_groups:
             group.setdefault(name, value)
 
     def __getstate__(self) -> Dict[str, Any]:
-        # PyTorch keeps its own three attributes only: a copied optimizer would lose loss_scaling and the rest.
+        # PyTorch keeps its own three attributes only: a copied optimizer would lose loss_scaling and the
+        # rest.
         return {k: v for k, v in self.__dict__.items() if k not in ("_device", "step")}
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
-        super().__setstate__({**state, "_device": None})  # type: ignore[misc]
+        super().__setstate__({**state, "_device": None})
 
 
 def _check_argument(name: str, value: Any) -> None:
@@ -279,7 +282,7 @@ class LAMB(Optimizer, torch.optim.Optimizer):
         self,
         params: Iterable,
         lr: Optional[float] = None,
-        betas: Tuple[float, float] = None,  # type: ignore[assignment]
+        betas: Tuple[float, float] = None,
         eps: Optional[float] = None,
         weight_decay: Optional[float] = None,
         bias_correction: Optional[bool] = None,

@@ -102,12 +102,14 @@ class Options(OptionsDict):
         return copy.deepcopy(self)
 
     def loadFromFile(self, filepath: str) -> Options:
-        """Make the option calls listed in a file, one ``name(arguments)`` a line; ConfigFileError for a bad line."""
+        """Make the option calls listed in a file, one ``name(arguments)`` a line; ConfigFileError for a bad
+        line."""
         _options_file.apply_file(self, filepath)
         return self
 
     def from_json(self, string: str) -> None:
-        """Make the option calls of a JSON object: option name (dotted for groups) to argument or arguments."""
+        """Make the option calls of a JSON object: option name (dotted for groups) to argument or
+        arguments."""
         _options_file.apply_json(self, json.loads(string))
 
     def toDict(self) -> Dict[str, Any]:
@@ -140,7 +142,8 @@ class Options(OptionsDict):
     def inputReplicaGrouping(self, input_group_size: int, input_group_type: CommGroupType) -> Options:
         """Give every replica of a group the same input; call replicationFactor first.
 
-        ValueError: CommGroupType.All, or a size that is larger than or does not divide the replication factor.
+        ValueError: CommGroupType.All, or a size that is larger than or does not divide the replication
+        factor.
         """
         if input_group_type == CommGroupType.All:
             raise ValueError("inputReplicaGrouping: CommGroupType.All is not supported")
@@ -149,7 +152,7 @@ class Options(OptionsDict):
         replicas = self.replication_factor
         if input_group_size > replicas or replicas % input_group_size:
             raise ValueError(
-                f"input_group_size={input_group_size}: must divide the replication factor, which is {replicas}"
+                f"input_group_size={input_group_size}: must divide the replication factor ({replicas})"
             )
         self.set(input_group_size=input_group_size, input_cgt=input_group_type)
         return self
@@ -210,7 +213,8 @@ class Options(OptionsDict):
         return self
 
     def setAvailableMemoryProportion(self, available_memory_proportion: Dict[str, float]) -> Options:
-        """Share of tile memory for temporary data, per IPU: {"IPU0": 0.2}; other keys are an AssertionError."""
+        """Share of tile memory for temporary data, per IPU: {"IPU0": 0.2}; other keys are an
+        AssertionError."""
         for key in available_memory_proportion:
             assert key.startswith("IPU"), (
                 f'Available memory proportions are given as {{"IPU0": 0.5}}, not {key!r}'
@@ -270,7 +274,8 @@ class Options(OptionsDict):
         return self
 
     def enableSyntheticData(self, enabled: bool) -> Options:
-        """Inputs are made on the device (normal noise, or the int mode given); nothing is read from the host."""
+        """Inputs are made on the device (normal noise, or the int mode given); nothing is read from the
+        host."""
         mode = (2 if enabled else 0) if isinstance(enabled, bool) else int(enabled)
         self._popart.set("syntheticDataMode", mode)
         return self

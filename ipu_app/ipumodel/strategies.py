@@ -1,6 +1,8 @@
-"""Execution strategies: how blocks of a model become stages on IPUs (Stage, AutoStage, Pipelined, Sharded, Phased).
+"""Execution strategies: how blocks of a model become stages on IPUs (Stage, AutoStage, Pipelined, Sharded,
+Phased).
 
-The tracer asks a strategy ``stage_of(block_id, ipu_id)`` each time a block begins and gets the stage and the IPU.
+The tracer asks a strategy ``stage_of(block_id, ipu_id)`` each time a block begins and gets the stage and the
+IPU.
 """
 
 from __future__ import annotations
@@ -42,10 +44,10 @@ class Phase:
 
     def __init__(self, *arg: Union[BlockId, Stage]) -> None:
         if all(isinstance(item, Stage) for item in arg):
-            self.stages: List[Stage] = list(arg)  # type: ignore[arg-type]
+            self.stages: List[Stage] = list(arg)
         else:
             assert all(isinstance(item, str) for item in arg), f"A Phase takes Stages or block IDs, got {arg}"
-            self.stages = [Stage(*arg)]  # type: ignore[arg-type]
+            self.stages = [Stage(*arg)]
 
     def stage(self, idx: int) -> Stage:
         """The stage with that position."""
@@ -122,7 +124,7 @@ class _IExecutionStrategy:
     def _new_stage(self, block_id: BlockId, ipu_id: Optional[int]) -> Stage:
         stage = Stage(block_id)
         if self._auto_stage == AutoStage.SameAsIpu:
-            stage._stage_id = int(ipu_id)  # type: ignore[arg-type]
+            stage._stage_id = int(ipu_id)
         else:
             stage._stage_id = self._next_stage
             self._next_stage += 1
@@ -135,7 +137,7 @@ class _IExecutionStrategy:
         if self.is_pipelined and ipu_id in self._ipus_left[:-1]:
             raise py_error(
                 f"Block '{block_id}' goes back to IPU {ipu_id}, which is already a finished pipeline stage: "
-                "with poptorch.AutoStage.SameAsIpu an IPU can not be visited twice, use AutoStage.AutoIncrement"
+                "with AutoStage.SameAsIpu an IPU can not be visited twice, use AutoStage.AutoIncrement"
             )
         if not self._ipus_left or self._ipus_left[-1] != ipu_id:
             self._ipus_left.append(ipu_id)

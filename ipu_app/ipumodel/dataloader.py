@@ -1,0 +1,173 @@
+"""poptorch.DataLoader: torch's DataLoader that delivers what one call of a model takes.
+
+``batch_size`` is the micro-batch; a delivered batch has batch_size * D * (R / group) * A rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Union
+
+import torch
+
+from ._async_data import AsynchronousDataAccessor as AsynchronousDataAccessor
+from ._errors import py_error
+from ._logging import logger
+from ._partition import CombinedBatchSampler, SubDataset, samples_per_call
+from .enums import DataLoaderMode
+from .options import Options
+
+
+class DataLoader(torch.utils.data.DataLoader):
+    """Delivers combined batches, in distributed runs those of this process; freezes ``options``.
+
+    Unlike torch's, ``drop_last`` is True by default. AssertionError: no Options; a distributed shuffle
+    without randomSeed, distributed without batch_size or with an IterableDataset; too large a
+    rebatched_worker_size.
+    Error: batch_sampler together with batch_size, shuffle or automatic partitioning over processes.
+    """
+
+    def __init__(  # noqa: PLR0913 - PopTorch's signature
+        self,
+        options: Options,
+        dataset: torch.utils.data.Dataset,
+        batch_size: int = 1,
+        shuffle: bool = None,
+        num_workers: int = 0,
+        drop_last: bool = True,
+        persistent_workers: Optional[bool] = None,
+        auto_distributed_partitioning: bool = True,
+        mode: DataLoaderMode = DataLoaderMode.Sync,
+        async_options: Optional[Dict[str, Any]] = None,
+        rebatched_worker_size: Optional[int] = None,
+        batch_sampler: Optional[Union[torch.utils.data.Sampler[Sequence], Iterable[Sequence]]] = None,
+        **kwargs: Any,
+    ) -> None:
+        assert isinstance(options, Options), f"DataLoader takes poptorch.Options, not {type(options)}"
+        options._freeze()
+        self._accessor: Optional[AsynchronousDataAccessor] = None
+        self._combined_batch_size = _combined_size(options, batch_size, batch_sampler)
+        if batch_size is not None:
+            self._options = options
+        is_partitioned = options.Distributed.numProcesses > 1 and auto_distributed_partitioning
+        if batch_sampler is not None:
+            _check_batch_sampler(batch_size, shuffle, is_partitioned)
+            micro_batches, _ = samples_per_call(options)
+            kwargs["batch_sampler"] = CombinedBatchSampler(batch_sampler, micro_batches, drop_last)
+        elif is_partitioned:
+            dataset = self._partition(dataset, options, bool(shuffle), drop_last)
+            shuffle = False
+        if batch_sampler is None:
+            self._warn_of_short_batch(dataset, drop_last)
+            size = self._loaded_size(mode, drop_last, rebatched_worker_size)
+            kwargs.update(batch_size=size, shuffle=shuffle, drop_last=drop_last and not self.rebatched_size)
+        super().__init__(
+            dataset,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0 if persistent_workers is None else persistent_workers,
+            **kwargs,
+        )
+        if mode != DataLoaderMode.Sync:
+            self._accessor = self._make_accessor(async_options or {})
+
+    #: rows the asynchronous process assembles; None if it passes items on as loaded
+    rebatched_size: Optional[int] = None
+    #: what that process does with a remainder
+    rebatched_drop_last = True
+
+    @property
+    def combinedBatchSize(self) -> Optional[int]:
+        """Samples taken from the dataset by one call of the model in this process; None without
+        batch_size."""
+        return self._combined_batch_size
+
+    @property
+    def options(self) -> Options:
+        """The options given; not set if batch_size is None."""
+        return self._options
+
+    def terminate(self) -> None:
+        """End the asynchronous process, if there is one."""
+        if self.__dict__.get("_accessor") is not None:
+            self._accessor.terminate()
+
+    def __len__(self) -> int:
+        if not self.rebatched_size:
+            return super().__len__()
+        whole, rest = divmod(len(self.dataset), self.rebatched_size)
+        return whole + (1 if rest and not self.rebatched_drop_last else 0)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._accessor is not None:
+            return iter(self._accessor)
+        if isinstance(self.dataset, SubDataset):
+            self.dataset.next_epoch()
+        return super().__iter__()
+
+    def __del__(self) -> None:
+        self.terminate()
+
+    def _partition(self, dataset: Any, options: Options, shuffle: bool, drop_last: bool) -> SubDataset:
+        assert not isinstance(dataset, torch.utils.data.IterableDataset), (
+            "auto_distributed_partitioning is not supported for an IterableDataset"
+        )
+        assert not shuffle or options.exists("random_seed"), (
+            "Set poptorch.Options.randomSeed() to shuffle in a distributed run: all processes need the "
+            "same order"
+        )
+        assert self._combined_batch_size is not None, (
+            "batch_size=None: not with auto_distributed_partitioning"
+        )
+        return SubDataset(dataset, options, self._combined_batch_size, drop_last=drop_last, shuffle=shuffle)
+
+    def _warn_of_short_batch(self, dataset: Any, drop_last: bool) -> None:
+        combined = self._combined_batch_size
+        if drop_last or combined is None or isinstance(dataset, torch.utils.data.IterableDataset):
+            return
+        if len(dataset) % combined:
+            logger.warning(
+                "%d samples are not a multiple of the %d of one call and drop_last=False: the last batch "
+                "will have %d",
+                len(dataset),
+                combined,
+                len(dataset) % combined,
+            )
+
+    def _loaded_size(
+        self, mode: DataLoaderMode, drop_last: bool, worker_size: Optional[int]
+    ) -> Optional[int]:
+        """Rows torch's loader makes per batch; sets ``rebatched_size`` where that is not the combined
+        batch."""
+        combined = self._combined_batch_size
+        is_short = mode == DataLoaderMode.Async and not drop_last and (combined or 0) > 1
+        if mode == DataLoaderMode.AsyncRebatched or is_short:
+            self.rebatched_size = combined
+            self.rebatched_drop_last = drop_last
+        if mode != DataLoaderMode.AsyncRebatched or worker_size is None:
+            return combined
+        assert combined is not None and worker_size <= combined, (
+            f"rebatched_worker_size={worker_size}: must be <= the combined batch size, which is {combined}"
+        )
+        return worker_size
+
+    def _make_accessor(self, async_options: Dict[str, Any]) -> AsynchronousDataAccessor:
+        if self.rebatched_size:
+            assert "rebatched_size" not in async_options, (
+                "rebatched_size can not be given in async_options together with DataLoaderMode.AsyncRebatched"
+            )
+            async_options = {**async_options, "rebatched_size": self.rebatched_size}
+        return AsynchronousDataAccessor(self, **async_options)
+
+
+def _combined_size(options: Options, batch_size: Optional[int], batch_sampler: Any) -> Optional[int]:
+    if batch_sampler is not None:
+        batch_size = getattr(batch_sampler, "batch_size", None)
+    if batch_size is None:
+        return None
+    return batch_size * samples_per_call(options)[0]
+
+
+def _check_batch_sampler(batch_size: Optional[int], shuffle: Optional[bool], is_partitioned: bool) -> None:
+    if batch_size not in (1, None) or shuffle:
+        raise py_error("batch_sampler is mutually exclusive with batch_size and shuffle")
+    if is_partitioned:
+        raise py_error("batch_sampler: pass auto_distributed_partitioning=False in a distributed run")
