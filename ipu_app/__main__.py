@@ -22,7 +22,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     parser = _parser(arguments)
     args = parser.parse_args(arguments)
     try:
-        code: int = args.run(args)
+        code: int = args.handler(args)
         return code
     except (ValueError, FileNotFoundError) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
@@ -45,7 +45,7 @@ def _parser(arguments: List[str]) -> argparse.ArgumentParser:
         if verb == chosen:
             module = importlib.import_module(f"ipu_app.cli.{verb}")
             module.add_arguments(sub)
-            sub.set_defaults(run=module.run)
+            sub.set_defaults(handler=module.run)
     return parser
 
 

@@ -44,17 +44,21 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is fed: ``source`` None is the embedded handwritten digits; else a folder, shards or made-up."""
+    """What is fed: ``source`` None is the embedded handwritten digits; else a folder, shards or made-up.
+
+    ``workers``: loader processes; None takes one per core where files are decoded, none otherwise.
+    """
 
     source: Optional[str] = None
-    workers: int = 0
+    workers: Optional[int] = None
     decoder: str = "auto"
     normalise: str = "published"
     limit_train: Optional[int] = None
     limit_val: Optional[int] = None
 
     def __post_init__(self) -> None:
-        at_least("data.workers", self.workers, 0)
+        if self.workers is not None:
+            at_least("data.workers", self.workers, 0)
         one_of("data.normalise", self.normalise, ("published", "torchvision"))
         for key in ("limit_train", "limit_val"):
             value = getattr(self, key)

@@ -67,7 +67,7 @@ class RuntimeInfo:
 
 @dataclass(frozen=True)
 class RuntimeParts:
-    """What every runtime is made from: the two graphs, their batch geometries, the optimiser, loader workers."""
+    """What every runtime is made from: two graphs, their batch geometries, optimiser, loader workers."""
 
     train_graph: TrainGraph
     eval_graph: EvalGraph

@@ -15,7 +15,10 @@ ENGINE_OPTIONS = {"target.deterministicWorkers": "portable"}
 
 @dataclass(frozen=True)
 class IpuSettings:
-    """What the IPU options need besides plan and geometry; proportions are one for all IPUs or one each."""
+    """What the IPU options need besides plan and geometry; proportions are one for all IPUs or one each.
+
+    ``private_buffers``: the model updates buffers (batch norm), so each replica keeps its own.
+    """
 
     precision: str = "16.32"
     available_memory_proportion: Tuple[float, ...] = ()
@@ -25,6 +28,8 @@ class IpuSettings:
     stochastic_rounding: bool = False
     ipu_model: bool = False
     executable_cache: Optional[str] = None
+    private_buffers: bool = False
+    instance: int = 0
     seed: int = 0
 
 
@@ -59,8 +64,10 @@ def inference_options(
 def _common_options(
     api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings
 ) -> Any:
-    options = _replicated(api, plan, geometry)
+    options = _replicated(api, plan, geometry, settings)
     options.randomSeed(settings.seed)
+    if settings.private_buffers:
+        options.broadcastBuffers(False)
     if plan.schedule == "sequential":
         options.setExecutionStrategy(api.poptorch.ShardedExecution(api.poptorch.AutoStage.SameAsIpu))
     if settings.available_memory_proportion:
@@ -82,7 +89,7 @@ def _common_options(
     return options
 
 
-def _replicated(api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry) -> Any:
+def _replicated(api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings) -> Any:
     """PopDist's options take the replicas from the launcher's environment and refuse to be told."""
     if api.popdist is not None and api.popdist.isPopdistEnvSet():
         import importlib
@@ -91,6 +98,8 @@ def _replicated(api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry) -
         return popdist_poptorch.Options(ipus_per_replica=plan.num_stages)
     options = api.poptorch.Options()
     options.replicationFactor(geometry.replicas)
+    if geometry.instances > 1:
+        options.Distributed.configureProcessId(settings.instance, geometry.instances)
     return options
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ipu_app import compat
+from ipu_app.distributed.gradients import GradientSync
 from ipu_app.runtime.base import (
     Batch,
     BatchResult,
@@ -29,7 +30,6 @@ from ipu_app.runtime.base import (
 from ipu_app.runtime.optimizers import torch_optimizer
 from pipelines.geometry import BatchGeometry
 
-GradientSync = Callable[[List[Tensor]], None]
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -46,7 +46,7 @@ class TorchSettings:
 class TorchRuntime(Runtime):
     """One model on one CPU or CUDA device.
 
-    ``sync`` averages gradients over the instances, in place, once per update; None where there is one instance.
+    ``make_sync`` wraps the graph in what keeps gradients equal over the instances; None where there is one.
     """
 
     def __init__(
@@ -54,18 +54,19 @@ class TorchRuntime(Runtime):
         parts: RuntimeParts,
         *,
         settings: Optional[TorchSettings] = None,
-        sync: Optional[GradientSync] = None,
+        make_sync: Callable[[nn.Module], GradientSync] = GradientSync,
     ) -> None:
         super().__init__(parts)
         settings = settings or TorchSettings()
-        self._settings, self._sync, self._workers = settings, sync, parts.workers
+        self._settings, self._workers = settings, parts.workers
         self.info = _describe(settings, parts.geometry)
         self._eval_graph = self._place(copy.deepcopy(parts.eval_graph)).eval()
         self._train_graph = self._place(parts.train_graph).train()
         self._optimizer = torch_optimizer(self._train_graph.model, parts.optimizer)
         self._params = [p for p in self._train_graph.model.parameters() if p.requires_grad]
         compiled = compat.compile_module if settings.compile else _unchanged
-        self._run_train, self._run_eval = compiled(self._train_graph), compiled(self._eval_graph)
+        self._sync = make_sync(compiled(self._train_graph))
+        self._run_eval = compiled(self._eval_graph)
 
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return torch's own loader over whole batches."""
@@ -131,16 +132,15 @@ class TorchRuntime(Runtime):
         """One weight update; returns (sum of micro-batch losses, sum of correct) on the device."""
         self._optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(2, device=self._settings.device)
-        for micro_batch in micro_batches:
-            with self._autocast():
-                loss, correct = self._run_train(*micro_batch)
-            (loss * (scale / len(micro_batches))).backward()
+        for index, micro_batch in enumerate(micro_batches, start=1):
+            with self._sync.micro_batch(last=index == len(micro_batches)):
+                with self._autocast():
+                    loss, correct = self._sync.model(*micro_batch)
+                (loss * (scale / len(micro_batches))).backward()
             sums += torch.stack((loss.detach(), correct))
-        grads = [p.grad for p in self._params if p.grad is not None]
+        self._sync.finish()
         if scale != 1.0:
-            torch._foreach_div_(grads, scale)
-        if self._sync is not None:
-            self._sync(grads)
+            torch._foreach_div_([p.grad for p in self._params if p.grad is not None], scale)
         self._optimizer.step()
         return sums
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterable, List, Optional, Protocol, Sequence, Sized
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Sized
 
 from torch import Tensor
 
@@ -32,7 +32,11 @@ class BatchLoader(Sized, Iterable[Batch], Protocol):
 
 @dataclass(frozen=True)
 class PhaseSession:
-    """All that one phase of training needs, ready to run; ``set_epoch`` selects an epoch's order of images."""
+    """All that one phase of training needs.
+
+    ``set_epoch`` selects an epoch's order of images; ``data_notes`` returns what there is to report of the
+    data so far (images skipped), a line each.
+    """
 
     name: str
     epochs: int
@@ -44,6 +48,9 @@ class PhaseSession:
     curve: Curve
     loss_scale: float
     averaging: float
+    model_description: str
+    data_description: str
+    data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1
 
@@ -104,14 +111,27 @@ class Trainer:
         self._val: Dict[str, float] = {}
         self._rate_label = ""
 
-    def fit(self, phases: Sequence[str], resume: Optional[Dict[str, Any]] = None) -> RunSummary:
-        """Train all phases, or what is left of them after the state ``resume``; return the run's summary."""
+    def fit(
+        self,
+        phases: Mapping[str, int],
+        *,
+        resume: Optional[Dict[str, Any]] = None,
+        weights: Optional[Dict[str, Tensor]] = None,
+    ) -> RunSummary:
+        """Train phases (name -> epochs) in order; return the run's summary.
+
+        ``resume`` is what ``save`` was given, and continues there; ``weights`` start the first phase.
+        """
         progress = Progress(**resume["progress"]) if resume else Progress()
-        carried: Optional[Dict[str, Tensor]] = resume.get("carried") if resume else None
-        for index in range(progress.phase, len(phases)):
-            session = self._session_for(phases[index])
+        for index, (name, epochs) in enumerate(phases.items()):
+            if index < progress.phase:
+                continue
+            if resume and progress.epoch >= epochs:
+                progress, resume = replace(progress, phase=index + 1, epoch=0), None
+                continue
+            session = self._session_for(name)
             try:
-                progress, carried = self._run_phase(session, replace(progress, phase=index), carried, resume)
+                progress, weights = self._run_phase(session, replace(progress, phase=index), weights, resume)
             finally:
                 session.runtime.close()
             resume = None
@@ -179,7 +199,6 @@ class Trainer:
                 "averaged": weights,
                 "runtime": state,
                 "average": average.state_dict(),
-                "phase_done": last,
             },
         )
         return weights

@@ -1,0 +1,86 @@
+# Each target sets up what it needs. `make help` lists them.
+
+MODEL  ?= b0
+GROUP  ?= 16
+NORM   ?= ln_pn
+RES    ?=
+DATA   ?=
+IPUS   ?=
+EPOCHS ?=
+CONFIG ?=
+DEVICE ?= ipu
+ARGS   ?=
+
+PYTHON ?= python3
+ifeq ($(origin PYTHON),file)
+VENV ?= .venv
+else
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
+RUN := $(VENV)/bin/python
+# the SDK-pins lane: Python 3.8 with the torch that PopTorch 3.3 and 3.4 are built for
+PYTHON38 ?= $(shell for p in python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python); do \
+	$$p -c '' 2>/dev/null && echo $$p && break; done)
+
+flag = $(if $($(1)),--$(2) $($(1)))
+TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM,norm) $(call flag,RES,res) \
+	$(if $(DATA),--data "$(DATA)") $(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) \
+	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train-ipu train-gpu train-cpu test test-sdk-pins check lint doctor clean
+
+help:  ## this list
+	@echo "make TARGET [VARIABLE=value ...]"
+	@echo
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables (default):"
+	@echo "  MODEL   b0..b7 or cifar (b0)          GROUP   channels per convolution group: 1, 4, 8, 16, 32, 64 (16)"
+	@echo "  NORM    bn gn ln ln_pn gn_pn (ln_pn)  RES     image resolution in pixels (the model's, or the demo's)"
+	@echo "  DATA    folder with train/ and val/   IPUS    IPUs of the whole job (from the configuration)"
+	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"
+	@echo "  DEVICE  ipu, cuda, cpu or auto (ipu)  ARGS    anything more for the command, e.g. ARGS='--set seed=1'"
+	@echo "  PYTHON  the interpreter to set up with (python3)"
+
+$(VENV)/.run: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 8))' || \
+		{ echo "PYTHON=$(PYTHON): must be Python 3.8 or newer" >&2; exit 2; }
+	@echo "setting up $(VENV) (once; torch is a large download)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.run  ## create the environment that every other target uses
+
+train-ipu: $(VENV)/.run  ## train on IPUs, or on the simulated IPU where there is none
+	@$(RUN) -m ipu_app train $(TRAIN_FLAGS)
+
+train-gpu: $(VENV)/.run  ## the same training on CUDA
+	@$(MAKE) --no-print-directory train-ipu DEVICE=cuda
+
+train-cpu: $(VENV)/.run  ## the same training on the CPU
+	@$(MAKE) --no-print-directory train-ipu DEVICE=cpu
+
+doctor: $(VENV)/.run  ## say what this machine has and which device would be used
+	@$(RUN) -m ipu_app doctor $(ARGS)
+
+test: $(VENV)/.dev  ## run the tests
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-sdk-pins:  ## run the tests on Python 3.8 with torch 2.0.1, PopTorch 3.3/3.4's pins
+	@test -n "$(PYTHON38)" || { echo "PYTHON38: no Python 3.8 found; give PYTHON38=/path/to/python3.8" >&2; exit 2; }
+	@$(MAKE) --no-print-directory test PYTHON=$(PYTHON38)
+
+lint: $(VENV)/.dev
+	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+
+check: lint test  ## lint, types and tests
+
+clean:  ## remove environments and caches (runs stay)
+	rm -rf .venv .venv-* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

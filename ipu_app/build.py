@@ -1,0 +1,318 @@
+"""The composition root: from a ``RunConfig`` to objects. The only file that sees all of the configuration."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import List, Mapping, Optional, Tuple
+
+import torch
+
+from ipu_app.config.schema import DataConfig, DeviceConfig, ModelConfig, PhaseConfig, RunConfig
+from ipu_app.data import mixing
+from ipu_app.data.datasets import ImageDataset, open_dataset
+from ipu_app.data.manifest import default_cache_dir
+from ipu_app.data.sampling import InstanceSampler
+from ipu_app.data.transforms import Preprocess as ImagePreprocess
+from ipu_app.distributed.comm import Comm
+from ipu_app.distributed.gradients import GradientSync
+from ipu_app.models.counts import count_multiply_adds, count_parameters
+from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.norms import set_updates_per_step
+from ipu_app.models.spec import EfficientNetSpec, make_spec
+from ipu_app.models.train_graph import EvalGraph, Preprocess, TrainGraph
+from ipu_app.runtime.base import Runtime, RuntimeParts
+from ipu_app.runtime.ipu_options import IpuSettings
+from ipu_app.runtime.ipu_runtime import IpuRuntime
+from ipu_app.runtime.optimizers import OptimizerSpec
+from ipu_app.runtime.poptorch_api import load_poptorch
+from ipu_app.runtime.torch_runtime import TorchRuntime, TorchSettings
+from ipu_app.training.curves import Curve, published_peak, published_rho
+from ipu_app.training.trainer import PhaseSession
+from pipelines.geometry import BatchGeometry
+from pipelines.plan import PipelinePlan
+
+Environ = Mapping[str, str]
+
+
+def make_model_spec(model: ModelConfig, num_classes: int) -> EfficientNetSpec:
+    """Return the network's spec."""
+    return make_spec(
+        model.name,
+        group_size=model.group_size,
+        expand_ratio=model.expand_ratio,
+        norm=model.norm,
+        norm_grouping=model.norm_grouping,
+        padding=model.padding,
+        proxy_rule=model.proxy_rule,
+        num_classes=num_classes,
+        dropout=model.dropout,
+        drop_connect=model.drop_connect,
+    )
+
+
+def make_plan(phase: PhaseConfig) -> PipelinePlan:
+    """Return the pipeline plan that a phase's splits describe."""
+    pipeline = phase.pipeline
+    return PipelinePlan.from_splits(pipeline.splits, schedule=pipeline.schedule, recompute=pipeline.recompute)
+
+
+def make_geometries(
+    phase: PhaseConfig, device: str, *, instances: int
+) -> Tuple[BatchGeometry, BatchGeometry]:
+    """Return the batch geometries of training and validation for one instance.
+
+    On IPUs the replicas are shared out over the instances. Elsewhere each instance is one replica, and the
+    same global batch is made by accumulating.
+    """
+    batch = phase.batch
+    if device == "ipu":
+        if batch.replicas % instances:
+            raise ValueError(
+                f"batch.replicas={batch.replicas}: must be a multiple of this job's {instances} instances"
+            )
+        stages = len(phase.pipeline.splits) + 1
+        train = BatchGeometry(
+            batch.micro, batch.accumulation, batch.replicas // instances, batch.device_iterations, instances
+        )
+        evaluation = replace(
+            train, micro_batch=batch.eval_micro or batch.micro, accumulation=1, device_iterations=stages
+        )
+        return train, evaluation
+    micro = batch.torch_micro or batch.micro
+    if batch.global_batch % (micro * instances):
+        raise ValueError(
+            f"batch: a global batch of {batch.global_batch} can not be made of micro-batches of {micro} on "
+            f"{instances} instances; set batch.torch_micro to a divisor of {batch.global_batch // instances}"
+        )
+    accumulation = batch.global_batch // (micro * instances)
+    train = BatchGeometry(micro, accumulation, 1, batch.device_iterations, instances)
+    evaluation = BatchGeometry(batch.eval_micro or max(micro, 32), 1, 1, 1, instances)
+    return train, evaluation
+
+
+def make_optimizer_spec(phase: PhaseConfig) -> OptimizerSpec:
+    """Return the optimiser with the paper's rules filled in where the configuration leaves them open."""
+    section, batch = phase.optimizer, phase.batch.global_batch
+    return OptimizerSpec(
+        kind=section.kind,
+        lr=published_peak(batch) if section.lr is None else section.lr,
+        momentum=section.momentum,
+        rho=published_rho(batch) if section.rho is None else section.rho,
+        eps=section.eps,
+        weight_decay=section.weight_decay,
+        loss_scale=section.loss_scale,
+    )
+
+
+def make_dataset(
+    config: RunConfig, phase: PhaseConfig, split: str, resolution: int, *, environ: Environ
+) -> ImageDataset:
+    """Open one split at one resolution, augmented and with mixing coefficients as the phase says."""
+    augment = split == "train" and phase.augment.preprocessing == "train"
+    preprocess = ImagePreprocess(resolution, augment=augment, seed=config.seed, decoder=config.data.decoder)
+    draw = None
+    if split == "train" and phase.augment.mixes:
+        draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)
+    return open_dataset(
+        config.data.source, split, preprocess, draw_coefficients=draw, cache_dir=default_cache_dir(environ)
+    )
+
+
+def make_workers(data: DataConfig) -> int:
+    """Return the number of loader processes: as configured, or one for each core where files are decoded."""
+    if data.workers is not None:
+        return data.workers
+    in_memory = data.source in (None, "digits") or str(data.source).startswith(("synthetic", "generated"))
+    return 0 if in_memory else os.cpu_count() or 1
+
+
+def make_parts(
+    config: RunConfig,
+    phase: PhaseConfig,
+    spec: EfficientNetSpec,
+    geometries: Tuple[BatchGeometry, BatchGeometry],
+) -> RuntimeParts:
+    """Build the model (seeded) and the graphs around it."""
+    torch.manual_seed(config.seed)
+    model = EfficientNet(spec)
+    train_geometry, eval_geometry = geometries
+    set_updates_per_step(model, train_geometry.accumulation)
+    freeze_before(model, phase.trainable)
+    mix = mixing.Mixing() if phase.augment.mixes else None
+    graph = TrainGraph(
+        model,
+        num_classes=spec.num_classes,
+        label_smoothing=phase.augment.label_smoothing,
+        preprocess=Preprocess(normalise=config.data.normalise),
+        mix=mix,
+    )
+    evaluation = EvalGraph(
+        model, num_classes=spec.num_classes, preprocess=Preprocess(normalise=config.data.normalise)
+    )
+    workers = make_workers(config.data)
+    return RuntimeParts(graph, evaluation, train_geometry, eval_geometry, make_optimizer_spec(phase), workers)
+
+
+def freeze_before(model: EfficientNet, trainable: str) -> None:
+    """Let only the block ``trainable`` and the later ones learn (``all``: every block)."""
+    names = list(model.blocks)
+    if trainable == "all":
+        return
+    if trainable not in names:
+        raise ValueError(f"trainable={trainable!r}: choose all or one of {', '.join(names)}")
+    for name in names[: names.index(trainable)]:
+        for parameter in model.blocks[name].parameters():
+            parameter.requires_grad_(False)
+
+
+def make_runtime(
+    device: str, config: RunConfig, phase: PhaseConfig, parts: RuntimeParts, comm: Optional[Comm] = None
+) -> Runtime:
+    """Return the runtime of a device kind: ipu, cuda or cpu."""
+    if device == "ipu":
+        return _make_ipu_runtime(config, phase, parts, comm)
+    section = config.device
+    settings = TorchSettings(
+        device=device,
+        autocast=section.autocast,
+        channels_last=section.channels_last,
+        compile=section.compile,
+    )
+    many = comm is not None and comm.size > 1
+    return TorchRuntime(parts, settings=settings, make_sync=comm.sync_gradients if many else GradientSync)
+
+
+def _make_ipu_runtime(
+    config: RunConfig, phase: PhaseConfig, parts: RuntimeParts, comm: Optional[Comm]
+) -> Runtime:
+    api = load_poptorch(config.device.poptorch)
+    pipeline, section = phase.pipeline, config.device
+    if comm is not None and comm.size > 1 and api.kind == "sim":
+        api.poptorch._collectives.set_all_reduce(comm.all_reduce_)
+    settings = IpuSettings(
+        precision=pipeline.precision,
+        available_memory_proportion=pipeline.available_memory_proportion,
+        half_partials=pipeline.half_partials,
+        dithering=pipeline.dithering,
+        offload_optimizer=pipeline.offload_optimizer,
+        stochastic_rounding=pipeline.stochastic_rounding,
+        ipu_model=section.ipu_model,
+        executable_cache=section.executable_cache,
+        private_buffers=config.model.norm == "bn",
+        instance=comm.rank if comm else 0,
+        seed=config.seed,
+    )
+    return IpuRuntime(parts, api=api, plan=make_plan(phase), settings=settings)
+
+
+def make_session(
+    config: RunConfig, phase: PhaseConfig, device: str, *, environ: Environ, comm: Comm
+) -> PhaseSession:
+    """Make one phase ready to run: data, model, runtime and loaders."""
+    spec = make_model_spec(config.model, 1000)
+    resolution = phase.resolution or spec.native_resolution
+    train_set = make_dataset(config, phase, "train", resolution, environ=environ)
+    val_set = make_dataset(config, phase, "val", resolution, environ=environ)
+    spec = replace(spec, num_classes=train_set.num_classes)
+    geometries = make_geometries(phase, device, instances=comm.size)
+    check_global_batch(geometries[0], len(train_set))
+    parts = make_parts(config, phase, spec, geometries)
+    parts.train_graph.model.load_state_dict(comm.broadcast_state(parts.train_graph.model.state_dict()))
+    runtime = make_runtime(device, config, phase, parts, comm)
+    train_order = InstanceSampler(
+        len(train_set),
+        geometries[0],
+        comm.rank,
+        config.seed,
+        shard_sizes=train_set.source.shard_sizes or None,
+    )
+    val_order = validation_order(val_set, geometries[1], comm)
+    optimizer = make_optimizer_spec(phase)
+    return PhaseSession(
+        name=phase.name,
+        epochs=phase.epochs,
+        resolution=resolution,
+        runtime=runtime,
+        train_loader=runtime.loader(train_set, train_order, train=True),
+        val_loader=runtime.loader(val_set, val_order, train=False),
+        set_epoch=train_order.set_epoch,
+        curve=make_curve(phase, optimizer),
+        loss_scale=optimizer.loss_scale,
+        averaging=phase.averaging,
+        model_description=describe_model(spec, resolution),
+        data_description=f"{train_set.describe()}; validation: {len(val_set)} images",
+        data_notes=lambda: data_notes({"train": train_set, "val": val_set}),
+        logs_per_epoch=config.tracking.logs_per_epoch,
+        validate_every=config.evaluate.every_epochs,
+    )
+
+
+def validation_order(dataset: ImageDataset, geometry: BatchGeometry, comm: Comm) -> InstanceSampler:
+    """Return this instance's part of the validation images, padded to whole batches."""
+    return InstanceSampler(len(dataset), geometry, comm.rank, shuffle=False, drop_last=False)
+
+
+def describe_model(spec: EfficientNetSpec, resolution: int) -> str:
+    """Return one line on the network: what it is, parameters, multiply-adds."""
+    parameters = sum(count_parameters(spec).values())
+    multiply_adds = sum(count_multiply_adds(spec, resolution).values())
+    return (
+        f"EfficientNet-{spec.name.upper()}, group size {spec.group_size}, expand ratio "
+        f"{spec.expand_ratio:g}, norm {spec.norm}, {resolution} px, {spec.num_classes} classes: "
+        f"{parameters / 1e6:.2f} M parameters, {multiply_adds / 1e6:.1f} M multiply-adds an image forward"
+    )
+
+
+def data_notes(datasets: Mapping[str, ImageDataset]) -> List[str]:
+    """Return what is wrong with the data, as far as it has been read."""
+    notes = []
+    for split, dataset in datasets.items():
+        notes += list(dataset.source.problems)
+        if dataset.num_skipped:
+            names = ", ".join(dataset.skipped(3))
+            notes.append(f"{split}: {dataset.num_skipped} unreadable images were skipped ({names})")
+    return notes
+
+
+def make_curve(phase: PhaseConfig, optimizer: OptimizerSpec) -> Curve:
+    """Return the learning-rate schedule of a phase."""
+    section = phase.schedule
+    return Curve(
+        peak=optimizer.lr,
+        epochs=phase.epochs,
+        kind=section.kind,
+        warmup_epochs=section.warmup_epochs,
+        decay=section.decay,
+        epochs_per_drop=section.epochs_per_drop,
+    )
+
+
+def check_global_batch(geometry: BatchGeometry, num_images: int) -> None:
+    """Refuse a step that needs more images than there are."""
+    if geometry.samples_per_call > num_images:
+        raise ValueError(
+            f"batch: one call takes {geometry.samples_per_call} images (micro-batch {geometry.micro_batch} x "
+            f"accumulation {geometry.accumulation} x replicas {geometry.total_replicas} x device iterations "
+            f"{geometry.device_iterations}), but there are only {num_images}; make one of them smaller"
+        )
+
+
+def apply_threads(device: DeviceConfig) -> None:
+    """Set torch's number of CPU threads where one is configured."""
+    if device.threads is not None:
+        torch.set_num_threads(device.threads)
+
+
+def runs_dir(config: RunConfig) -> Path:
+    """Return the folder in which runs are made."""
+    return Path(config.runs_dir)
+
+
+def run_name(config: RunConfig) -> str:
+    """Return the configured name, or one made of model and data."""
+    if config.name:
+        return config.name
+    data = Path(str(config.data.source)).name if config.data.source else "digits"
+    return f"{config.model.name}-g{config.model.group_size}-{config.model.norm}-{data}".replace(":", "-")

@@ -1,0 +1,52 @@
+"""``ipu_app validate RUN``: classify the validation images with a finished run's weights."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import List
+
+HELP = "classify the validation images with a finished run's weights"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``validate``."""
+    parser.add_argument("run", metavar="RUN", help="a run's folder, or one of its checkpoints")
+    parser.add_argument("--res", type=int, nargs="+", metavar="PX", help="resolutions (default: the run's)")
+    parser.add_argument("--data", help="other data than the run's")
+    parser.add_argument("--device", default="auto", help="auto, ipu, cuda or cpu")
+    parser.add_argument("--raw", action="store_true", help="use the weights as trained, not their average")
+    parser.add_argument("--per-class", action="store_true", help="print the accuracy of every class")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any configuration value"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print loss, top-1 and top-5 at each resolution; returns 0."""
+    from ipu_app.validation import validate_run
+
+    results = validate_run(
+        Path(args.run),
+        resolutions=args.res or (),
+        overrides=_overrides(args),
+        averaged=not args.raw,
+    )
+    if args.json:
+        import json
+
+        print(json.dumps([result.to_dict() for result in results], indent=2))
+        return 0
+    for result in results:
+        print(result.line())
+        if args.per_class:
+            print("\n".join(result.class_lines()))
+    return 0
+
+
+def _overrides(args: argparse.Namespace) -> List[str]:
+    overrides = [f"device.kind={args.device}"]
+    if args.data:
+        overrides.append(f"data.source='{args.data}'")
+    return overrides + list(args.set)

@@ -1,0 +1,127 @@
+"""Validation of a finished run, at one or several resolutions, on any device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+from ipu_app import build
+from ipu_app.config.load import load_config
+from ipu_app.config.schema import RunConfig
+from ipu_app.distributed.comm import Comm, make_comm
+from ipu_app.distributed.world import detect_world
+from ipu_app.environment import read_environ
+from ipu_app.runtime.base import Weights
+from ipu_app.runtime.choose import choose_device
+from ipu_app.training import checkpoint as checkpoints
+from ipu_app.training.metrics import EvalMeter, class_accuracy
+from ipu_app.training.rundir import RunDir, existing_run_dir
+from ipu_app.training.trainer import evaluate
+from pipelines.geometry import BatchGeometry
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What a validation found; shares are 0..1, the loss is in nats."""
+
+    resolution: int
+    top1: float
+    top5: float
+    loss: float
+    samples: int
+    weights: str
+    notes: Tuple[str, ...]
+    classes: Mapping[str, float]
+
+    def line(self) -> str:
+        """Return one line for a person."""
+        head = (
+            f"{self.resolution} px: top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, loss {self.loss:.4f} "
+            f"on {self.samples} images ({self.weights})"
+        )
+        return "\n".join([head, *(f"  {note}" for note in self.notes)])
+
+    def class_lines(self) -> List[str]:
+        """Return one line per class, the worst first."""
+        worst_first = sorted(self.classes.items(), key=lambda item: item[1])
+        return [f"  {share:7.2%}  {name}" for name, share in worst_first]
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        return {
+            "resolution": self.resolution,
+            "top1": self.top1,
+            "top5": self.top5,
+            "loss": self.loss,
+            "samples": self.samples,
+            "weights": self.weights,
+            "notes": list(self.notes),
+            "classes": dict(self.classes),
+        }
+
+
+def validate_run(
+    path: Path, *, resolutions: Sequence[int] = (), overrides: Sequence[str] = (), averaged: bool = True
+) -> List[Validation]:
+    """Validate a run (or one of its checkpoints) at the given resolutions, or at that of its last phase."""
+    run_dir, checkpoint = find_checkpoint(path)
+    config = load_config(run_dir.config, overrides)
+    weights = checkpoints.load_weights(checkpoint, averaged=averaged)
+    kind = f"{'averaged' if averaged else 'raw'} weights of {checkpoint.name}"
+    choice = choose_device(config.device.kind, config.device.poptorch)
+    environ = read_environ()
+    with make_comm(detect_world(environ), choice.kind) as comm:
+        phase = list(config.phases.values())[-1]
+        default = phase.resolution or build.make_model_spec(config.model, 1000).native_resolution
+        return [
+            _validate(config, choice.kind, resolution, weights, kind, comm, environ)
+            for resolution in resolutions or (default,)
+        ]
+
+
+def find_checkpoint(path: Path) -> Tuple[RunDir, Path]:
+    """Return a run's folder and its newest checkpoint, or the checkpoint itself where that is given."""
+    if (path / "state.json").is_file():
+        return existing_run_dir(path.parent.parent), path
+    run_dir = existing_run_dir(path)
+    newest = checkpoints.newest_checkpoint(run_dir.checkpoints)
+    if newest is None:
+        raise ValueError(f"run={path}: it has no finished checkpoint")
+    return run_dir, newest
+
+
+def _validate(
+    config: RunConfig,
+    device: str,
+    resolution: int,
+    weights: Weights,
+    kind: str,
+    comm: Comm,
+    environ: Mapping[str, str],
+) -> Validation:
+    phase = list(config.phases.values())[-1]
+    dataset = build.make_dataset(config, phase, "val", resolution, environ=environ)
+    spec = replace(build.make_model_spec(config.model, 1000), num_classes=dataset.num_classes)
+    _, geometry = build.make_geometries(phase, device, instances=comm.size)
+    parts = build.make_parts(config, phase, spec, (BatchGeometry(), geometry))
+    parts.eval_graph.model.load_state_dict(weights)
+    runtime = build.make_runtime(device, config, phase, parts, comm)
+    try:
+        meter = EvalMeter()
+        runtime.load_eval_weights(weights)
+        loader = runtime.loader(dataset, build.validation_order(dataset, geometry, comm), train=False)
+        means = evaluate(runtime, loader, comm, meter)
+    finally:
+        runtime.close()
+    shares = class_accuracy(meter.confusion)
+    return Validation(
+        resolution=resolution,
+        top1=means["top1"],
+        top5=means["top5"],
+        loss=means["loss"],
+        samples=int(means["samples"]),
+        weights=kind,
+        notes=tuple(build.data_notes({"val": dataset})),
+        classes={dataset.classes[label]: share for label, share in shares.items()},
+    )
