@@ -1,0 +1,42 @@
+"""Which parameters and buffers a recorded forward writes into, through views as well."""
+
+from __future__ import annotations
+
+from typing import Dict, Set
+
+from ._graph import Graph, Node, Ref, mutated_positions
+
+# batch norm writes its running statistics only when it uses the batch's own
+_TRAINING_FLAG = {"native_batch_norm": 5, "_native_batch_norm_legit": 5, "cudnn_batch_norm": 5}
+
+
+def mutated_state(graph: Graph) -> Set[str]:
+    """Names of the state tensors that some operation writes into."""
+    names = {number: name for name, number in graph.state.items()}
+    base: Dict[int, int] = {}
+    found: Set[str] = set()
+    for node in graph.nodes:
+        if _is_view(node):
+            source = next(iter(node.reads()), None)
+            for output in node.outputs:
+                if output is not None and source is not None:
+                    base[output] = base.get(source, source)
+        for value in _written(node):
+            name = names.get(base.get(value, value))
+            if name is not None:
+                found.add(name)
+    return found
+
+
+def _is_view(node: Node) -> bool:
+    returns = getattr(node.func, "_schema", None)
+    aliases = [item.alias_info for item in returns.returns] if returns is not None else []
+    return any(alias is not None and not alias.is_write for alias in aliases)
+
+
+def _written(node: Node) -> Set[int]:
+    flag = _TRAINING_FLAG.get(node.name)
+    if flag is not None and not node.args[flag]:
+        return set()
+    values = [node.args[position] for position in mutated_positions(node.func) if position < len(node.args)]
+    return {value.index for value in values if isinstance(value, Ref)}

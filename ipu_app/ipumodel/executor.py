@@ -1,0 +1,363 @@
+"""PoplarExecutor, trainingModel and inferenceModel: a model compiled on its first call and run in device order."""
+
+from __future__ import annotations
+
+import datetime
+import time
+import weakref
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from . import _checks, _devices, _host_model, optim
+from ._args import CallArguments
+from ._device_optim import DeviceOptimizer
+from ._engine import Batching, Engine
+from ._errors import py_error
+from ._logging import logger
+from ._mutation import mutated_state
+from ._outputs import OutputCollector, OutputStructure
+from ._program import Program
+from ._random import DeviceRandom
+from ._report import CompilationReport, make_report
+from ._rounding import weight_rounding
+from ._weights import DeviceWeights, host_state, tensor_is_variable
+from .enums import ConnectionType, OutputMode
+from .options import Options
+from .tracing import trace
+
+Latency = Tuple[float, float, float]
+_NOT_COMPILED = "Model has not been compiled or has been destroyed."
+
+
+class PoplarExecutor:
+    """A model on the device. The first call (or `compile`) traces and compiles it; weights live on the device."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        options: Optional[Options],
+        training: bool,
+        poptorch_version: str,
+        optimizer: Optional[torch.optim.Optimizer] = None,
+        user_model: Optional[nn.Module] = None,
+    ) -> None:
+        self._engine: Optional[Engine] = None
+        self._user_model = user_model if user_model is not None else model
+        self._model, self._training = model, training
+        self._options = _own_options(options, training)
+        self._optimizer = optimizer
+        self._rng = DeviceRandom(
+            options.random_seed if options is not None and options.exists("random_seed") else None
+        )
+        self._is_attached = self._has_newer_weights = False
+        self._compilation_s = self._last_call_s = 0.0
+        self._report: Optional[CompilationReport] = None
+        weakref.finalize(self, _devices.release, id(self))
+        if training:
+            if _host_model.is_held(self._user_model):
+                raise RuntimeError(
+                    "This model is already wrapped for training: call destroy() on its executor first."
+                )
+            self._optimizer = optimizer or optim.SGD(self._user_model.parameters(), lr=0.01)
+            _host_model.hold(self._user_model, self)
+
+    # ---- running
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run one combined batch; compiles on the first call."""
+        arguments = CallArguments(self._model, args, kwargs)
+        arguments.check_types()
+        if not self.isCompiled():
+            self._compile(arguments)
+        arguments.check_same(self._first_arguments)
+        assert self._options.connection_type != ConnectionType.Never, (
+            "Trying to run a model on an offline device (ConnectionType.Never)"
+        )
+        if not self._is_attached:
+            self.attachToDevice()
+        self._take_new_weights()
+        started = time.perf_counter()
+        outputs = self._run(arguments)
+        self._last_call_s = time.perf_counter() - started
+        return outputs
+
+    def _run(self, arguments: CallArguments) -> Any:
+        assert self._engine is not None
+        options = self._options
+        collector = OutputCollector(
+            options.output_mode, options.output_return_period, options.replication_factor, self._output_dtypes
+        )
+        tensors = self._engine.run(arguments.on_device(), collector)
+        self._has_newer_weights = self._training or bool(self._mutated)
+        return self._structure.rebuild(tensors)
+
+    def _take_new_weights(self) -> None:
+        """Inference next to training of the same model: upload what the training executor has."""
+        if self._training:
+            return
+        trainer = _host_model.holder(self._user_model)
+        if trainer is None:
+            return
+        trainer.copyWeightsToHostIfNeeded()
+        if self._host_versions() != self._uploaded_versions:
+            self.copyWeightsToDevice()
+
+    # ---- compiling
+
+    def compile(self, *args: Any, **kwargs: Any) -> Optional[CompilationReport]:
+        """Trace and compile for these arguments (tensors of a full combined batch); a second time only warns.
+
+        Returns the list of operations with their places, which PopTorch does not.
+        """
+        if self.isCompiled():
+            logger.warning("Model has already been compiled: nothing done")
+            return self._report
+        arguments = CallArguments(self._model, args, kwargs)
+        arguments.check_types()
+        self._compile(arguments)
+        return self._report
+
+    def _compile(self, arguments: CallArguments) -> None:
+        started = time.perf_counter()
+        options = self._options
+        _checks.check_batching(options)
+        batching = Batching.of(options)
+        trainer = None if self._training else _host_model.holder(self._user_model)
+        if trainer is not None:
+            trainer.copyWeightsToHostIfNeeded()
+        args, kwargs = arguments.narrowed(batching.input_micro_batches)
+        tracer, outputs = trace(
+            self._model, args, kwargs, strategy=options._execution_strategy, training=self._training
+        )
+        host = host_state(self._model, tracer.graph)
+        mutated = mutated_state(tracer.graph)
+        self._mutated = {name for name in mutated if tensor_is_variable(host[name])}
+        self._num_ipus = _checks.check_graph(tracer, options, self._mutated)
+        self._report = make_report(tracer, self._num_ipus, batching.replicas)
+        self._structure = OutputStructure(outputs)
+        self._output_dtypes = [tracer.graph.values[number].dtype for number in tracer.graph.outputs]
+        if options.connection_type == ConnectionType.Always:
+            self._attach()
+        self._first_arguments = arguments.without_data()
+        program = Program(tracer.graph, training=self._training)
+        self._weights = DeviceWeights(
+            host, replicas=batching.replicas, mutated=mutated, training=self._training
+        )
+        self._uploaded_versions = self._host_versions()
+        self._engine = Engine(program, self._weights, batching, self._rng, self._device_optimizer(host))
+        self._compilation_s = time.perf_counter() - started
+
+    def _device_optimizer(self, host: Dict[str, Tensor]) -> Optional[DeviceOptimizer]:
+        if not self._training:
+            return None
+        assert self._optimizer is not None
+        parameters = {name: tensor for name, tensor in host.items() if isinstance(tensor, nn.Parameter)}
+        automatic = self._options._Popart.options.get("automaticLossScalingSettings.enabled", False)
+        return DeviceOptimizer(
+            self._optimizer,
+            parameters,
+            {name: self._weights.storage[name] for name in parameters},
+            auto_loss_scaling=bool(automatic),
+            round_weights=weight_rounding(self._options, self._rng),
+        )
+
+    def _host_versions(self) -> List[int]:
+        with torch._C.DisableTorchFunction():
+            return [tensor._version for tensor in self._weights.host_tensors()]
+
+    # ---- weights
+
+    def copyWeightsToHost(self) -> None:
+        """Read parameters and buffers back from the device."""
+        self._need_compiled()
+        self._has_newer_weights = False
+        self._weights.download()
+
+    def copyWeightsToHostIfNeeded(self) -> bool:
+        """Read them back if the device has newer ones; returns whether it had."""
+        if not self._has_newer_weights or not self._training or self._engine is None:
+            return False
+        self.copyWeightsToHost()
+        return True
+
+    def copyWeightsToDevice(self) -> None:
+        """Upload the host's parameters and buffers."""
+        self._need_compiled()
+        self._has_newer_weights = False
+        self._weights.upload()
+        self._uploaded_versions = self._host_versions()
+
+    def copyNamedBuffersToDevice(self) -> None:
+        """Upload the buffers named in Options.updatableNamedBuffers."""
+        self._need_compiled()
+        names = self._options.updatableNamedBuffers if self._options.exists("updatableNamedBuffers") else []
+        self._weights.upload(only=set(names))
+
+    def load_state_dict(self, state_dict: Dict[str, Tensor], strict: bool = True) -> Any:
+        """Load weights into the model, and onto the device when attached."""
+        self.copyWeightsToHostIfNeeded()
+        result = self._user_model.load_state_dict(state_dict, strict)
+        if self._is_attached:
+            self.copyWeightsToDevice()
+        return result
+
+    def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
+        """Take over learning rates and other variable attributes for the next calls."""
+        if not self._training:
+            raise py_error("setOptimizer is for training models: this one is for inference.")
+        self._optimizer = optimizer
+        if self._engine is not None and self._engine.optimizer is not None:
+            self._engine.optimizer.update(optimizer)
+
+    # ---- devices
+
+    def isAttachedToDevice(self) -> bool:
+        """Whether the executor holds IPUs."""
+        return self._is_attached
+
+    def _attach(self) -> None:
+        _devices.acquire(id(self), self._num_ipus)
+        self._is_attached = True
+
+    def attachToDevice(self) -> None:
+        """Take the IPUs again and upload the host's weights."""
+        self._need_compiled()
+        assert self._options.connection_type != ConnectionType.Never, (
+            "Trying to attach to an offline device (ConnectionType.Never)"
+        )
+        if self._is_attached:
+            raise py_error("Cannot attach to device: the executor is already attached.")
+        self._attach()
+        if not self._has_newer_weights:
+            self.copyWeightsToDevice()
+
+    def detachFromDevice(self) -> None:
+        """Read weights back and give the IPUs to others."""
+        self._need_compiled()
+        if not self._is_attached:
+            raise py_error("Cannot detach from device: the executor is not attached.")
+        self.copyWeightsToHostIfNeeded()
+        _devices.release(id(self))
+        self._is_attached = False
+
+    def destroy(self) -> None:
+        """Read weights back, free the device and unwrap the model."""
+        if self._engine is not None:
+            self.copyWeightsToHostIfNeeded()
+        _devices.release(id(self))
+        self._is_attached, self._engine = False, None
+        if self._training and _host_model.is_held(self._user_model):
+            _host_model.release(self._user_model)
+
+    def isCompiled(self) -> bool:
+        """Whether the executor can run without compiling."""
+        return self._engine is not None
+
+    def _need_compiled(self) -> None:
+        if self._engine is None:
+            raise py_error(_NOT_COMPILED)
+
+    # ---- queries
+
+    @property
+    def model(self) -> nn.Module:
+        """The user's model."""
+        return self._user_model
+
+    @property
+    def options(self) -> Options:
+        """The executor's own frozen options."""
+        return self._options
+
+    @property
+    def rng_state(self) -> List[int]:
+        """State of the device's generator; Error before compilation."""
+        self._need_compiled()
+        return self._rng.state
+
+    @rng_state.setter
+    def rng_state(self, state: List[int]) -> None:
+        self._rng.state = list(state)
+
+    def compilationTime(self) -> datetime.timedelta:
+        """Time that compiling took here; says nothing of the SDK's compiler."""
+        return datetime.timedelta(seconds=self._compilation_s)
+
+    def cycleCount(self) -> int:
+        """Refused: there is no hardware to count cycles on."""
+        self._need_compiled()
+        raise py_error(
+            "cycleCount needs Options.logCycleCount(True) and IPU hardware; the simulator counts none."
+        )
+
+    def getLatency(self) -> Latency:
+        """(min, max, average) seconds of the last call on this host; no IPU's figure."""
+        return self._latency(self._last_call_s)
+
+    def getComputeLatency(self) -> Latency:
+        """As getLatency: on the host, computing is all there is."""
+        return self._latency(self._last_call_s)
+
+    def getHostIpuLatency(self) -> Latency:
+        """Zeros: nothing is transferred."""
+        return self._latency(0.0)
+
+    def getIpuHostLatency(self) -> Latency:
+        """Zeros: nothing is transferred."""
+        return self._latency(0.0)
+
+    def _latency(self, seconds: float) -> Latency:
+        self._need_compiled()
+        return seconds, seconds, seconds
+
+    def getTensorNames(self) -> List[str]:
+        """Names of the device's weights."""
+        self._need_compiled()
+        return list(self._weights.storage)
+
+    def __getattr__(self, attr: str) -> Any:
+        if attr.startswith("_"):
+            raise AttributeError(attr)
+        return getattr(self._user_model, attr)
+
+
+def _own_options(options: Optional[Options], training: bool) -> Options:
+    """A frozen clone with the default output mode resolved; freezes the user's object as well."""
+    if options is None:
+        options = Options()
+    if not isinstance(options, Options):
+        raise py_error(f"Invalid type: 'options' must be of type poptorch.Options (Got {type(options)})")
+    _checks.check_wrapping(options, training=training)
+    own = options.clone()
+    options._freeze()
+    if own.defaultOutputMode():
+        own.outputMode(OutputMode.Final if training else OutputMode.All)
+    own._freeze()
+    return own
+
+
+def _unwrapped(model: Any) -> nn.Module:
+    user_model = model._user_model if isinstance(model, PoplarExecutor) else model
+    if not isinstance(user_model, nn.Module):
+        raise py_error(f"Invalid type: 'model' must be a torch.nn.Module (Got {type(user_model)})")
+    return user_model
+
+
+def trainingModel(
+    model: Any, options: Optional[Options] = None, optimizer: Optional[torch.optim.Optimizer] = None
+) -> PoplarExecutor:
+    """Wrap a model whose forward ends in one loss: each call trains deviceIterations times."""
+    user_model = _unwrapped(model)
+    if _host_model.is_held(user_model):
+        raise RuntimeError(
+            "This model is already wrapped for training: call destroy() on its executor first."
+        )
+    return PoplarExecutor(_host_model.shallow_copy(user_model), options, True, "3.4.0", optimizer, user_model)
+
+
+def inferenceModel(model: Any, options: Optional[Options] = None) -> PoplarExecutor:
+    """Wrap a model for inference: Training.gradientAccumulation must be 1."""
+    user_model = _unwrapped(model)
+    return PoplarExecutor(_host_model.shallow_copy(user_model), options, False, "3.4.0", None, user_model)
