@@ -25,7 +25,15 @@ from ._options_groups import (
 from ._options_impl import OptionsDict
 from ._popart import _PopartOptions
 from .enums import CommGroupType, ConnectionType, OutputMode, SyncPattern
-from .strategies import PipelinedExecution, _IExecutionStrategy
+from .strategies import BlockId as BlockId
+from .strategies import ParallelPhasedExecution as ParallelPhasedExecution
+from .strategies import Phase as Phase
+from .strategies import PipelinedExecution as PipelinedExecution
+from .strategies import SerialPhasedExecution as SerialPhasedExecution
+from .strategies import ShardedExecution as ShardedExecution
+from .strategies import Stage as Stage
+from .strategies import _IExecutionStrategy as _IExecutionStrategy
+from .strategies import _IPhasedExecution as _IPhasedExecution
 
 
 class Options(OptionsDict):
