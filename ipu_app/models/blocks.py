@@ -6,7 +6,7 @@ a pipeline stage is invoked as a module, never through a method.
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -18,41 +18,43 @@ from ipu_app.models.proxy import make_activation
 from ipu_app.models.spec import EfficientNetSpec
 
 
-class SameConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's SAME padding: ceil(size / stride) outputs, the odd pixel at the end.
-
-    At stride 1 that is symmetric; at stride 2 it depends on the input's size.
+def same_padding(size: int, kernel: int, stride: int) -> Tuple[int, int]:
+    """Zeros before and after an axis of ``size`` under TensorFlow's SAME rule: ceil(size / stride)
+    outputs.
     """
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Pads explicitly only where the two sides differ."""
-        top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
-        left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
-        if (top, left) == (bottom, right):
-            return F.conv2d(x, self.weight, None, self.stride, (top, left), 1, self.groups)
-        return F.conv2d(
-            F.pad(x, (left, right, top, bottom)), self.weight, None, self.stride, 0, 1, self.groups
-        )
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple:
-    """Zeros before and after an axis of ``size`` under TensorFlow's SAME rule."""
     total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
     return total // 2, total - total // 2
 
 
-def make_conv(spec: EfficientNetSpec, conv: ConvSpec) -> nn.Conv2d:
-    """A convolution without bias under the spec's padding rule."""
-    same = spec.padding == "same" and conv.kernel > 1
-    return (SameConv2d if same else nn.Conv2d)(
-        conv.in_channels,
-        conv.out_channels,
-        conv.kernel,
-        stride=conv.stride,
-        padding=0 if same else conv.kernel // 2,
-        groups=conv.groups,
-        bias=False,
-    )
+class Conv(nn.Conv2d):
+    """A convolution without bias: ``same`` pads by TensorFlow's rule, else k // 2 on all sides.
+
+    The two differ at stride 2, where SAME puts the odd zero behind an even input.
+    """
+
+    def __init__(self, conv: ConvSpec, *, same: bool) -> None:
+        shape = (conv.in_channels, conv.out_channels, conv.kernel, conv.stride)
+        super().__init__(*shape, padding=conv.kernel // 2, groups=conv.groups, bias=False)
+        self.same = same
+
+    def forward(self, x: torch.Tensor, scale: Optional[torch.Tensor] = None) -> torch.Tensor:
+        """Of x * scale, if a ``scale`` (1, in, 1, 1) is given; it goes into the weights, which are
+        smaller.
+        """
+        weight = self.weight if scale is None else self._scaled_weight(scale.to(self.weight.dtype))
+        padding = self.padding
+        if self.same and self.stride[0] > 1:
+            top, bottom = same_padding(x.shape[2], self.kernel_size[0], self.stride[0])
+            left, right = same_padding(x.shape[3], self.kernel_size[1], self.stride[1])
+            padding = (top, left)
+            if (top, left) != (bottom, right):
+                x, padding = F.pad(x, (left, right, top, bottom)), (0, 0)
+        return F.conv2d(x, weight, None, self.stride, padding, 1, self.groups)
+
+    def _scaled_weight(self, scale: torch.Tensor) -> torch.Tensor:
+        groups, out_size = self.groups, self.out_channels // self.groups
+        by_group = scale.reshape(groups, 1, -1).expand(groups, out_size, -1)
+        return self.weight * by_group.reshape(self.out_channels, -1, 1, 1)
 
 
 class ConvNorm(nn.Module):
@@ -60,7 +62,7 @@ class ConvNorm(nn.Module):
 
     def __init__(self, spec: EfficientNetSpec, conv: ConvSpec) -> None:
         super().__init__()
-        self.conv = make_conv(spec, conv)
+        self.conv = Conv(conv, same=spec.padding == "same")
         self.norm = make_norm(spec, conv.out_channels, affine="scale" if spec.has_proxy_norm else "full")
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -69,18 +71,33 @@ class ConvNorm(nn.Module):
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, norm, activation. ``deferred`` leaves ``act.pending()`` to the caller."""
+    """Convolution, norm, activation. ``deferred`` leaves ``act.moments()`` to the caller."""
 
     def __init__(self, spec: EfficientNetSpec, conv: ConvSpec, *, deferred: bool = False) -> None:
         super().__init__()
-        self.conv = make_conv(spec, conv)
+        self.conv = Conv(conv, same=spec.padding == "same")
         self.norm = make_norm(spec, conv.out_channels, affine="none" if spec.has_proxy_norm else "full")
         self.act = make_activation(spec, conv.out_channels)
         self.act.deferred = deferred
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
-        return self.act(self.norm(self.conv(x), *self.act.affine))
+    def forward(
+        self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)), of (x - mean) * scale if given."""
+        if mean is not None:
+            x = x - mean.to(x.dtype)
+        return self.act(self.norm(self.conv(x, scale), *self.act.affine()))
+
+
+def global_mean(x: torch.Tensor) -> torch.Tensor:
+    """Mean over pixels, (N, C, 1, 1).
+
+    As a sum, because the gradient of ``mean`` is written out in full size where that of ``sum`` is a view (2
+    % of a training step); but a half-precision sum would overflow.
+    """
+    if x.dtype == torch.float16:
+        return x.mean((2, 3), keepdim=True)
+    return x.sum((2, 3), keepdim=True) * (1 / (x.shape[2] * x.shape[3]))
 
 
 class SqueezeExcite(nn.Module):
@@ -94,15 +111,17 @@ class SqueezeExcite(nn.Module):
     def forward(
         self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """``mean``, ``scale``: what a deferred proxy activation left; (x - mean) * gate(x - mean) * scale."""
-        pooled = x.mean((2, 3), keepdim=True)
-        if mean is not None:
-            pooled = pooled - mean.to(x.dtype)
-        gate = torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
+        """``mean``, ``scale``: what a deferred activation left; (x - mean) * scale * gate(x - mean)."""
+        pooled = global_mean(x)
         if mean is None:
-            return x * gate
-        gate = gate * scale.to(x.dtype)
-        return torch.addcmul(-mean.to(x.dtype) * gate, x, gate)
+            return x * self.gate(pooled)
+        mean = mean.to(x.dtype)
+        gate = self.gate(pooled - mean) * scale.to(x.dtype)
+        return torch.addcmul(-mean * gate, x, gate)
+
+    def gate(self, pooled: torch.Tensor) -> torch.Tensor:
+        """(N, C, 1, 1) -> (N, C, 1, 1), each between 0 and 1."""
+        return torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
 
 
 class MBConv(nn.Module):
@@ -110,7 +129,7 @@ class MBConv(nn.Module):
 
     def __init__(self, spec: EfficientNetSpec, block: BlockSpec) -> None:
         super().__init__()
-        self.expand = None if block.expand is None else ConvNormAct(spec, block.expand)
+        self.expand = None if block.expand is None else ConvNormAct(spec, block.expand, deferred=True)
         self.spatial = ConvNormAct(spec, block.spatial, deferred=True)
         self.se = SqueezeExcite(block.spatial.out_channels, block.se_channels)
         self.project = ConvNorm(spec, block.project)
@@ -119,9 +138,11 @@ class MBConv(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
-        y = x if self.expand is None else self.expand(x)
-        y = self.spatial(y)
-        y = self.se(y, *self.spatial.act.pending())
+        if self.expand is None:
+            y = self.spatial(x)
+        else:
+            y = self.spatial(self.expand(x), *self.expand.act.moments())
+        y = self.se(y, *self.spatial.act.moments())
         y = self.project(y)
         if not self.has_skip:
             return y
@@ -150,7 +171,7 @@ class Top(ConvNormAct):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> logits (N, classes)."""
-        features = super().forward(x).mean((2, 3))
-        for mean in self.act.pending()[:1]:
-            features = features - mean.flatten().to(features.dtype)
-        return self.fc(self.dropout(features))
+        features = global_mean(super().forward(x))
+        for mean in self.act.moments()[:1]:
+            features = features - mean.to(features.dtype)
+        return self.fc(self.dropout(features.flatten(1)))

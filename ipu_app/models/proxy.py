@@ -4,9 +4,9 @@ The proxy-normalised activation of a normalised x is, per channel, (act(gamma x 
 where m and v are mean and variance of act(gamma p + beta) over p ~ N(proxy_beta, (1 + proxy_gamma)^2).
 Gradients reach the four parameters also through m and v.
 
-To keep it cheap, the work is handed to the neighbours: ``affine`` goes into the norm before, and a
-``deferred`` activation leaves the subtraction of m and the factor 1/std, its ``pending()``, to what follows
-(squeeze-excite, or the global mean).
+To keep it cheap, the work is handed to the neighbours: gamma and beta go into the norm before (``affine``),
+and a ``deferred`` activation leaves its (mean, 1/std) pair, ``moments()``, to what follows: to
+squeeze-excite, to the next convolution's weights, or to the global mean.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ FUNCTIONS = {"swish": F.silu, "relu": F.relu}
 class Activation(nn.Module):
     """A plain activation: nothing to hand to the norm before it, nothing left to do after it."""
 
-    affine: Tuple[torch.Tensor, ...] = ()
-
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
@@ -38,8 +36,12 @@ class Activation(nn.Module):
         """Elementwise."""
         return FUNCTIONS[self.name](x)
 
-    def pending(self) -> Tuple[torch.Tensor, ...]:
-        """What the next layer has to do: nothing."""
+    def affine(self) -> Tuple[torch.Tensor, ...]:
+        """Weight and bias for the norm before: none, it has its own."""
+        return ()
+
+    def moments(self) -> Tuple[torch.Tensor, ...]:
+        """What the next layer has to subtract and to multiply with: nothing."""
         return ()
 
 
@@ -59,8 +61,9 @@ class ProxyActivation(nn.Module):
     """An activation whose mean and scale are normalised by a Gaussian proxy of its input, by a sum over
     nodes.
 
-    Parameters, shape (C,): beta, gamma, proxy_beta, proxy_gamma (offset from 1). Statistics are taken in
-    float32 at least, also in a half-precision model. ``deferred``: the output lacks ``pending()``.
+    Parameters, shape (C,): beta, gamma, proxy_beta, proxy_gamma (offset from 1). The statistics are float32
+    at least, also in a half-precision model. ``deferred``: the output is the bare activation, ``moments()``
+    are left to the next layer.
     """
 
     def __init__(self, channels: int, *, name: str, nodes: Tuple[np.ndarray, np.ndarray], eps: float) -> None:
@@ -87,24 +90,23 @@ class ProxyActivation(nn.Module):
         self._set_nodes(self.nodes.device, torch.promote_types(self.nodes.dtype, torch.float32))
         return self
 
-    @property
     def affine(self) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Scale and shift for the norm before the activation."""
+        """Weight and bias for the norm before the activation."""
         return self.gamma, self.beta
 
     def statistics(self) -> Tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of the activation over the proxy, shape (C,), float32 at least."""
         dtype = self.nodes.dtype
         gamma, beta = self.gamma.to(dtype), self.beta.to(dtype)
-        centre = (gamma * self.proxy_beta.to(dtype) + beta).unsqueeze(1)
-        spread = (gamma * (1 + self.proxy_gamma.to(dtype))).unsqueeze(1)
+        centre = torch.addcmul(beta, gamma, self.proxy_beta.to(dtype)).unsqueeze(1)
+        spread = torch.addcmul(gamma, gamma, self.proxy_gamma.to(dtype)).unsqueeze(1)
         values = FUNCTIONS[self.name](torch.addcmul(centre, spread, self.nodes))
         mean = (values * self.weights).sum(1, keepdim=True)
         var = ((values - mean).square() * self.weights).sum(1)
         return mean.squeeze(1), var
 
-    def pending(self) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The mean to subtract and 1/std to multiply with, shape (1, C, 1, 1)."""
+    def moments(self) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The mean to subtract and then 1/std to multiply with, shape (1, C, 1, 1)."""
         mean, var = self.statistics()
         return mean.reshape(1, -1, 1, 1), (var + self.eps).rsqrt().reshape(1, -1, 1, 1)
 
@@ -113,7 +115,7 @@ class ProxyActivation(nn.Module):
         y = FUNCTIONS[self.name](x)
         if self.deferred:
             return y
-        mean, scale = self.pending()
+        mean, scale = self.moments()
         return torch.addcmul((-mean * scale).to(y.dtype), y, scale.to(y.dtype))
 
 

@@ -163,10 +163,10 @@ def test_proxy_activation(function, way, rule):
     act.load_state_dict({name: tensor(golden[name]) for name in names}, strict=True)
     act.deferred = way == "unscaled"
     x = tensor(golden["input"]).requires_grad_()
-    gamma, beta = act.affine
+    gamma, beta = act.affine()
     y = act(x * gamma.reshape(1, -1, 1, 1) + beta.reshape(1, -1, 1, 1))
     if act.deferred:
-        y = y - act.pending()[0]
+        y = y - act.moments()[0]
     y.backward(tensor(golden["output_grad"]))
     kind = "quantile200" if rule == "quantile200" else "exact"
     prefix = f"{function}/{way}/{kind}"
@@ -197,7 +197,7 @@ def test_error_of_the_rules_over_a_box_of_parameters(rule):
     def statistics(**options):
         act = make_activation(make_spec("b0", norm="ln_pn", **options), 4000).double()
         act.load_state_dict(state)
-        return [value.detach() for value in act.pending()]
+        return [value.detach() for value in act.moments()]
 
     nodes = {"proxy_nodes": int(rule[2:])} if rule.startswith("GH") else {"proxy_rule": rule}
     ours, exact = statistics(**nodes), statistics(proxy_nodes=128)
@@ -211,7 +211,7 @@ def test_error_of_the_rules_over_a_box_of_parameters(rule):
 def test_proxy_statistics_at_the_start(function):
     act = make_activation(make_spec("b0", norm="ln_pn", activation=function), 8)
     mean, scale = arrays("proxy_activation")[f"{function}/start_exact"]
-    ours = [value.detach().double().flatten() for value in act.pending()]
+    ours = [value.detach().double().flatten() for value in act.moments()]
     torch.testing.assert_close(ours[0], torch.full((8,), mean, dtype=torch.float64), atol=2e-6, rtol=0)
     torch.testing.assert_close(ours[1], torch.full((8,), scale, dtype=torch.float64), atol=1e-5, rtol=0)
 
