@@ -1,0 +1,46 @@
+"""Real processes for the tests of this folder."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+PROGRAMS = Path(__file__).parent / "programs"
+JOB_TIMEOUT_S = 150
+
+
+def launch_argv(launcher: str, instances: int, *command: str) -> List[str]:
+    options = ["--launcher", launcher, "--instances", str(instances), "--"]
+    return [sys.executable, "-m", "ipu_app", "launch", *options, *command]
+
+
+def job_environment() -> Dict[str, str]:
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith(("POPDIST_", "OMPI_"))
+    }
+    paths = [str(ROOT), *filter(None, [environ.get("PYTHONPATH")])]
+    return {**environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def run_to_end(argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        argv,
+        env=job_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
+        timeout=JOB_TIMEOUT_S,
+        check=False,
+    )
+
+
+def skip_without_horovod(launcher: str) -> None:
+    if launcher == "horovodrun" and importlib.util.find_spec("horovod") is None:
+        pytest.skip("horovod is not installed here: its lane runs this")
