@@ -8,6 +8,7 @@ preprocess, key), whatever worker, process or host makes it.
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
@@ -45,7 +46,7 @@ class ImageDataset(Dataset):
         self.source, self.preprocess = source, preprocess
         self.draw_coefficients = draw_coefficients
         self.decoder = choose_decoder(preprocess.decoder)
-        self._resize = transforms.choose_resize()
+        self._resize = transforms.choose_resizers()
         # one byte per image, shared with the worker processes, so that the main process can report
         self._bad = torch.zeros(len(source), dtype=torch.uint8).share_memory_()
 
@@ -118,7 +119,7 @@ class ImageDataset(Dataset):
         if not how.augment:
             shorter_side = how.size if source.small else how.shorter_side
             return transforms.evaluate(image, how.size, shorter_side, resize=self._resize)
-        random = np.random.Generator(np.random.Philox(key=[how.seed, key]))
+        random = Random((how.seed << 64) | key)  # the same numbers in every version of Python
         train = transforms.train_small if source.small else transforms.train_photo
         return train(image, how.size, random, flip=source.flip, resize=self._resize)
 

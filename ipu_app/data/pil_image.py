@@ -45,7 +45,7 @@ class PilImage(OpenImage):
             width, height = self._image.size
         self.height, self.width = (width, height) if self._orientation in _TURNED else (height, width)
 
-    def pixels(self, window: Window, at_least: int) -> np.ndarray:
+    def pixels(self, window: Window, at_least: int, *, fast: bool = False) -> np.ndarray:
         """See OpenImage; only upright JPEGs are reduced."""
         factor = reduction(window, at_least)
         with _reading():

@@ -3,16 +3,21 @@
 Training on photographs: random resized crop, area 0.05 to 1, aspect 3/4 to 4/3, bilinear, mirrored every
 second time (Inception's augmentation, torchvision's sampling rule). Validation: shorter side to int(size *
 256 / 224), centre crop. Images of a few dozen pixels are resized to ``size`` and, in training, shifted by up
-to an eighth of it. Bilinear means antialiased, as PIL and torchvision do it.
+to an eighth of it. Bilinear is antialiased in validation, as in PIL and torchvision. In training it is plain,
+as in the paper's TensorFlow pipeline, on an image that the decoder has reduced to less than twice the size;
+where that was not possible (a PNG, a long crop) it is antialiased.
 
 Random numbers come from a generator that the caller seeds per sample.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from dataclasses import dataclass
-from typing import Callable, NamedTuple, Optional, Tuple
+from functools import partial
+from random import Random
+from typing import Callable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -59,16 +64,15 @@ class Crop(NamedTuple):
 
 
 def random_resized_crop(
-    height: int, width: int, uniform: np.ndarray, area: Tuple[float, float] = AREA
+    height: int, width: int, draws: Sequence[float], area: Tuple[float, float] = AREA
 ) -> Window:
-    """A random window of an image of (height, width) pixels, from 22 numbers ``uniform`` in [0, 1).
+    """A random window of an image of (height, width) pixels, from 22 numbers ``draws`` in [0, 1).
 
     Area is uniform in ``area`` times the image's, log aspect (width / height) uniform between 3/4 and 4/3;
     what does not fit is drawn again, ten times at most, then the largest centred window of an allowed aspect
     is taken.
     """
     low, high = math.log(ASPECT[0]), math.log(ASPECT[1])
-    draws = uniform.tolist()
     for attempt in range(_CROP_TRIES):
         target = height * width * (area[0] + (area[1] - area[0]) * draws[2 * attempt])
         aspect = math.exp(low + (high - low) * draws[2 * attempt + 1])
@@ -80,41 +84,72 @@ def random_resized_crop(
     return Window((height - h) // 2, (width - w) // 2, h, w)
 
 
-def draw_crop(height: int, width: int, random: np.random.Generator, *, flip: bool) -> Crop:
+def draw_crop(height: int, width: int, random: Random, *, flip: bool) -> Crop:
     """A random resized crop, mirrored with probability 1/2 where ``flip`` allows it."""
-    uniform = random.random(2 * _CROP_TRIES + 3)
-    return Crop(random_resized_crop(height, width, uniform[1:]), bool(flip and uniform[0] < 0.5))
+    mirror = random.random() < 0.5
+    draws = [random.random() for _ in range(2 * _CROP_TRIES + 2)]
+    return Crop(random_resized_crop(height, width, draws), flip and mirror)
 
 
 Resize = Callable[[np.ndarray, int, int], np.ndarray]
 
 
-def _resize_torch(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Antialiased bilinear through torch, (h, w, 3) -> (height, width, 3): several times as fast as PIL."""
-    if not (pixels.flags.c_contiguous and pixels.flags.writeable):
+class Resizers(NamedTuple):
+    """Two ways to (height, width): ``plain`` bilinear, for less than 2 to 1, and ``smooth``, antialiased."""
+
+    plain: Resize
+    smooth: Resize
+
+    def __call__(self, pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Plain where that misses no pixel, else smooth."""
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        is_close = pixels.shape[0] < 2 * height and pixels.shape[1] < 2 * width
+        return (self.plain if is_close else self.smooth)(pixels, height, width)
+
+
+def _plain_opencv(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Four neighbours, on this thread alone: the worker processes already fill the machine."""
+    import cv2
+
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
+    return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _torch(pixels: np.ndarray, height: int, width: int, *, antialias: bool) -> np.ndarray:
+    if not pixels.flags.writeable:  # PIL's arrays; torch warns of them
         pixels = pixels.copy()
     image = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-    with torch.no_grad():
-        image = F.interpolate(image, size=(height, width), mode="bilinear", antialias=True)
+    image = F.interpolate(image, size=(height, width), mode="bilinear", antialias=antialias)
     return image[0].permute(1, 2, 0).numpy()
 
 
-def _resize_pil(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Antialiased bilinear through PIL, for a torch that can not do it on bytes."""
+_plain_torch = partial(_torch, antialias=False)
+_smooth_torch = partial(_torch, antialias=True)
+
+
+def _smooth_pil(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     from PIL import Image
 
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.BILINEAR))
 
 
-def choose_resize() -> Resize:
-    """The fastest resize that this torch has: its own for bytes (since 2.0), else PIL's. They differ by one
-    level.
+def choose_resizers() -> Resizers:
+    """The fastest on this machine: OpenCV, else torch (since 2.0 it resizes bytes), else PIL.
+
+    OpenCV's plain pixels equal torch's, and torch's smooth ones PIL's, to one level. A torch before 2.0
+    without OpenCV has only PIL's smooth ones.
     """
     try:
-        _resize_torch(np.zeros((4, 4, 3), dtype=np.uint8), 2, 2)
+        _smooth_torch(np.zeros((4, 4, 3), dtype=np.uint8), 2, 2)
     except (RuntimeError, TypeError):
-        return _resize_pil
-    return _resize_torch
+        plain, smooth = _smooth_pil, _smooth_pil
+    else:
+        plain, smooth = _plain_torch, _smooth_torch
+    if importlib.util.find_spec("cv2") is not None:
+        plain = _plain_opencv
+    return Resizers(plain, smooth)
 
 
 def to_tensor(pixels: np.ndarray, flip: bool) -> torch.Tensor:
@@ -124,33 +159,25 @@ def to_tensor(pixels: np.ndarray, flip: bool) -> torch.Tensor:
     return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C"))
 
 
-def _sized(pixels: np.ndarray, height: int, width: int, resize: Resize) -> np.ndarray:
-    return pixels if pixels.shape[:2] == (height, width) else resize(pixels, height, width)
-
-
-def train_photo(
-    image: OpenImage, size: int, random: np.random.Generator, *, flip: bool, resize: Resize
-) -> torch.Tensor:
+def train_photo(image: OpenImage, size: int, random: Random, *, flip: bool, resize: Resizers) -> torch.Tensor:
     """Random resized crop and mirror: (3, size, size)."""
     crop = draw_crop(image.height, image.width, random, flip=flip)
-    return to_tensor(_sized(image.pixels(crop.window, size), size, size, resize), crop.flip)
+    return to_tensor(resize(image.pixels(crop.window, size, fast=True), size, size), crop.flip)
 
 
-def train_small(
-    image: OpenImage, size: int, random: np.random.Generator, *, flip: bool, resize: Resize
-) -> torch.Tensor:
+def train_small(image: OpenImage, size: int, random: Random, *, flip: bool, resize: Resizers) -> torch.Tensor:
     """Whole image, shifted by up to size / 8 pixels each way over black, mirrored where allowed."""
-    whole = _sized(image.pixels(Window(0, 0, image.height, image.width), size), size, size, resize)
+    whole = resize(image.pixels(Window(0, 0, image.height, image.width), size), size, size)
     reach = size // _SHIFT
-    down, right = random.integers(-reach, reach + 1, size=2).tolist()
+    down, right = (int(random.random() * (2 * reach + 1)) - reach for _ in range(2))
     shifted = np.zeros_like(whole)
     shifted[max(down, 0) : size + min(down, 0), max(right, 0) : size + min(right, 0)] = whole[
         max(-down, 0) : size - max(down, 0), max(-right, 0) : size - max(right, 0)
     ]
-    return to_tensor(shifted, bool(flip and random.random() < 0.5))
+    return to_tensor(shifted, flip and random.random() < 0.5)
 
 
-def evaluate(image: OpenImage, size: int, shorter_side: int, *, resize: Resize) -> torch.Tensor:
+def evaluate(image: OpenImage, size: int, shorter_side: int, *, resize: Resizers) -> torch.Tensor:
     """Shorter side to ``shorter_side`` pixels, then the centre (3, size, size); rounds as torchvision
     does.
     """
@@ -159,6 +186,8 @@ def evaluate(image: OpenImage, size: int, shorter_side: int, *, resize: Resize) 
         rows, columns = shorter_side, int(shorter_side * width / height)
     else:
         rows, columns = int(shorter_side * height / width), shorter_side
-    whole = _sized(image.pixels(Window(0, 0, height, width), shorter_side), rows, columns, resize)
+    whole = image.pixels(Window(0, 0, height, width), shorter_side)
+    if whole.shape[:2] != (rows, columns):
+        whole = resize.smooth(whole, rows, columns)
     top, left = round((rows - size) / 2), round((columns - size) / 2)
     return to_tensor(Window(top, left, size, size).cut(whole), flip=False)
