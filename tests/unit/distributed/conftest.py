@@ -41,6 +41,20 @@ def run_to_end(argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def skip_without_horovod(launcher: str) -> None:
+def skip_if_missing(launcher: str) -> None:
+    """Skip where a launcher is not installed, or is known not to run."""
     if launcher == "horovodrun" and importlib.util.find_spec("horovod") is None:
         pytest.skip("horovod is not installed here: its lane runs this")
+    if launcher == "torchrun" and not torchrun_works():
+        pytest.skip("this torch is older than this Python: its torchrun cannot start processes")
+
+
+def torchrun_works() -> bool:
+    """Try the step at which torchrun of torch 1.13 fails on Python 3.11, whose flag enums changed."""
+    from torch.distributed.elastic.multiprocessing import api
+
+    to_map = getattr(api, "to_map", None)
+    try:
+        return to_map is None or len(to_map(api.Std.NONE, 1)) == 1
+    except AttributeError:
+        return False

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from conftest import PROGRAMS, launch_argv, run_to_end, skip_without_horovod
+from conftest import PROGRAMS, launch_argv, run_to_end, skip_if_missing
 
 from ipu_app.distributed import comm as comm_module
 from ipu_app.distributed.comm import SingleComm, make_comm
@@ -36,7 +36,7 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "none":
         found: Seen = request.getfixturevalue("alone")
         return found
-    skip_without_horovod(request.param)
+    skip_if_missing(request.param)
     folder = tmp_path_factory.mktemp(request.param)
     return collect(folder, launch_argv(request.param, 2, str(PROGRAMS / "collectives.py"), str(folder)), 2)
 

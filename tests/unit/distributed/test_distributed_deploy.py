@@ -121,7 +121,8 @@ def test_ipu_job_has_the_operators_shape(capsys: pytest.CaptureFixture[str]) -> 
 
 def check_shell(script: Path) -> None:
     beside = shutil.which("shellcheck", path=str(Path(sys.executable).parent)) or shutil.which("shellcheck")
-    argv = [beside, "--severity=style"] if beside else ["bash", "-n"]
+    # SC2016: single quotes are meant, nothing in a word may expand
+    argv = [beside, "--severity=style", "--exclude=SC2016"] if beside else ["bash", "-n"]
     result = subprocess.run(
         [*argv, str(script)],
         stdout=subprocess.PIPE,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
-from conftest import PROGRAMS, job_environment, launch_argv, run_to_end, skip_without_horovod
+from conftest import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
 
 LIMIT_S = 30.0
 pytestmark = pytest.mark.processes
@@ -67,7 +67,7 @@ def descendants(pid: int) -> List[int]:
 
 @pytest.fixture(params=["torchrun", "horovodrun"])
 def job(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    skip_without_horovod(request.param)
+    skip_if_missing(request.param)
     running = Running(request.param, tmp_path)
     tree = descendants(running.launch.pid)
     assert set(running.instances) <= set(tree)
@@ -111,7 +111,7 @@ def direct_children(pid: int) -> List[int]:
 
 @pytest.mark.parametrize("launcher", ["torchrun", "horovodrun"])
 def test_an_instance_with_other_data_is_refused_at_start(launcher: str, tmp_path: Path) -> None:
-    skip_without_horovod(launcher)
+    skip_if_missing(launcher)
     start = time.monotonic()
     result = run_to_end(launch_argv(launcher, 2, str(PROGRAMS / "steps.py"), str(tmp_path), "--facts-differ"))
     assert result.returncode != 0
