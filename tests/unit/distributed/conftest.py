@@ -50,7 +50,7 @@ def skip_if_missing(launcher: str) -> None:
 
 
 def torchrun_works() -> bool:
-    """Try the step at which torchrun of torch 1.13 fails on Python 3.11: iterating a flag skips its zero there."""
+    """Try the step at which torchrun of torch 1.13 fails on Python 3.11 (its flags skip their zero there)."""
     from torch.distributed.elastic.multiprocessing.api import Std
 
     return Std.from_str("0") is not None
