@@ -85,7 +85,7 @@ class ConvNormAct(nn.Module):
     ) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)), of (x - mean) * scale if given."""
         if mean is not None:
-            x = x - mean.to(x.dtype)
+            x = x + (-mean).to(x.dtype)  # a subtraction would negate the whole gradient
         return self.act(self.norm(self.conv(x, scale), *self.act.affine()))
 
 

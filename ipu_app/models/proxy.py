@@ -102,7 +102,8 @@ class ProxyActivation(nn.Module):
         spread = torch.addcmul(gamma, gamma, self.proxy_gamma.to(dtype)).unsqueeze(1)
         values = FUNCTIONS[self.name](torch.addcmul(centre, spread, self.nodes))
         mean = (values * self.weights).sum(1, keepdim=True)
-        var = ((values - mean).square() * self.weights).sum(1)
+        centred = values - mean
+        var = (centred * centred * self.weights).sum(1)
         return mean.squeeze(1), var
 
     def moments(self) -> Tuple[torch.Tensor, torch.Tensor]:
