@@ -88,7 +88,8 @@ class Candidates:
         self.crossing = [micro_batch * a.in_bytes for a in atoms]
         link = target.link_bytes_per_s
         passing = [size / link for size in self.crossing[1:]]
-        self.arriving = [self.crossing[0] / target.host_bytes_per_s, *passing]
+        self.arriving = [0.0, *passing]  # at the first stage it depends on the number of stages
+        self.target = target
         self.returning = [0.0, *passing, 0.0]
         self._phases: Optional[Tuple[Table, Table]] = None
         self._bytes: Optional[Table] = None
@@ -100,7 +101,14 @@ class Candidates:
         first, second = self._phases
         size = len(self.atoms)
         first_last = [self.forward[size] - self.forward[i] + self.arriving[i] for i in range(size)]
-        return Chain(first, second, first_last, self.reach(num_stages, limit_bytes))
+        image_s = self.image_seconds(num_stages)
+        first_last[0] += image_s
+        whole = [[seconds + image_s for seconds in first[0]], *first[1:]]
+        return Chain(whole, second, first_last, self.reach(num_stages, limit_bytes))
+
+    def image_seconds(self, num_stages: int) -> float:
+        """Return how long a micro-batch of images takes from the host to a replica of so many stages."""
+        return self.crossing[0] / self.target.host_bytes_per_s(num_stages)
 
     def _first_phase(self) -> Table:
         forward = self.forward
@@ -156,6 +164,7 @@ class Candidates:
             forward.append(compute + self.arriving[start])
             recompute.append(compute if is_redone else 0.0)
             backward.append(self.backward[stop] - self.backward[start] + self.returning[stop])
+        forward[0] += self.image_seconds(len(forward))
         return forward, recompute, backward
 
     def step_seconds(self, cuts: Cuts, accumulation: int, per_parameter_s: float) -> float:

@@ -163,11 +163,12 @@ def stage_times(
 ) -> List[StageTimes]:
     """Return the seconds of each stage. The last stage is never recomputed: its backward follows at once."""
     rate = target.clock_hz * target.sdk_factor
+    host = target.host_bytes_per_s(len(costs))
     times = []
     for index, cost in enumerate(costs):
         is_last = index == len(costs) - 1
         forward = cost.forward_cycles(calibration) / rate
-        arriving = cost.in_bytes / (target.link_bytes_per_s if index else target.host_bytes_per_s)
+        arriving = cost.in_bytes / (target.link_bytes_per_s if index else host)
         returning = 0.0 if is_last else costs[index + 1].in_bytes / target.link_bytes_per_s
         times.append(
             StageTimes(

@@ -6,10 +6,15 @@ torch or PopTorch: ``ipu_app.runtime`` turns it into blocks and options, ``pipel
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
+from pipelines.geometry import BatchGeometry
+
 SCHEDULES = ("grouped", "interleaved", "sequential")
+SAVED_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ class PipelinePlan:
             raise ValueError(
                 f"plan: unknown key {sorted(unknown)[0]!r}; allowed are stages, schedule, recompute"
             )
+        if "stages" not in data:
+            raise ValueError("plan: missing key 'stages'")
         stages = tuple(Stage(first=str(s["first"]), ipu=int(s["ipu"])) for s in data["stages"])
         return cls(stages, data.get("schedule", "grouped"), bool(data.get("recompute", True)))
 
@@ -96,3 +103,92 @@ class PipelinePlan:
         """Build a plan from the names at which the second and later stages start."""
         names = (first, *splits)
         return cls(tuple(Stage(name, ipu) for ipu, name in enumerate(names)), schedule, recompute)
+
+
+@dataclass(frozen=True)
+class PlannedModel:
+    """What a plan was made for; a plan is refused for anything else."""
+
+    name: str
+    group_size: int
+    norm: str
+    resolution: int
+    precision: str
+    offload_optimizer: bool = False
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """A plan, its batch factors, the model it was made for and the figures that were estimated for it."""
+
+    plan: PipelinePlan
+    geometry: BatchGeometry
+    model: PlannedModel
+    estimate: Dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "version": SAVED_VERSION,
+            "plan": self.plan.to_dict(),
+            "geometry": asdict(self.geometry),
+            "model": asdict(self.model),
+            "estimate": self.estimate,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SavedPlan:
+        """Build a saved plan from what ``to_dict`` returned; refuses other versions and unknown or missing
+        keys.
+        """
+        if data.get("version") != SAVED_VERSION:
+            raise ValueError(
+                f"plan.version={data.get('version')!r}: this program reads version {SAVED_VERSION}"
+            )
+        _check_keys(
+            "plan file", data, ("version", "plan", "geometry", "model", "estimate"), optional=("estimate",)
+        )
+        geometry, model = data["geometry"], data["model"]
+        _check_keys("plan.geometry", geometry, [item.name for item in fields(BatchGeometry)])
+        names = [item.name for item in fields(PlannedModel)]
+        _check_keys("plan.model", model, names, optional=("offload_optimizer",))
+        plan = PipelinePlan.from_dict(_mapping("plan.plan", data["plan"]))
+        return cls(plan, BatchGeometry(**geometry), PlannedModel(**model), dict(data.get("estimate", {})))
+
+    def check_model(self, **facts: Any) -> None:
+        """Refuse, by name, a model other than the one that the plan was made for (None is not compared)."""
+        for name, value in facts.items():
+            planned = getattr(self.model, name)
+            if value is not None and value != planned:
+                raise ValueError(f"plan.model.{name}={planned!r}: the plan is not for {name}={value!r}")
+
+
+def save_plan(path: Path, saved: SavedPlan) -> None:
+    """Write a plan as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(saved.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def load_saved_plan(path: Path) -> SavedPlan:
+    """Read a plan; FileNotFoundError if there is none, ValueError naming what is wrong with it."""
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+        return SavedPlan.from_dict(_mapping("plan file", data))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"plan={str(path)!r}: not a plan that `plan --save` wrote: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"plan={str(path)!r}: not a plan that `plan --save` wrote: {error!r}") from error
+
+
+def _mapping(what: str, data: Any) -> Mapping[str, Any]:
+    if not isinstance(data, dict):
+        raise ValueError(f"{what}: must be an object with names, not {type(data).__name__}")
+    return data
+
+
+def _check_keys(what: str, data: Any, known: Any, optional: Any = ()) -> None:
+    keys = set(_mapping(what, data))
+    for key in sorted(keys - set(known)):
+        raise ValueError(f"{what}: unknown key {key!r}; allowed are {', '.join(known)}")
+    for key in sorted(set(known) - keys - set(optional)):
+        raise ValueError(f"{what}: missing key {key!r}")

@@ -28,6 +28,7 @@ class PublishedRun:
     splits: Tuple[str, ...]
     precision: str
     offload_optimizer: bool
+    available_memory_proportion: Tuple[float, ...] = ()
 
     @property
     def plan(self) -> PipelinePlan:
@@ -96,6 +97,7 @@ def _run(row: Dict[str, str]) -> PublishedRun:
         splits=tuple(row["splits"].split()),
         precision=row["precision"],
         offload_optimizer=row["offload_optimizer"] == "1",
+        available_memory_proportion=tuple(float(part) for part in row["amp"].split()),
     )
 
 

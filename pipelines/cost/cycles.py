@@ -82,7 +82,7 @@ def layer_work(layer: LayerSpec, target: IpuTarget, *, micro_batch: float, preci
     """Return the work of one layer for one micro-batch (samples; a fraction only serves interpolation)."""
     passes = _parameter_passes(layer, precision)
     if layer.conv is not None:
-        return passes + _conv_work(layer, layer.conv, micro_batch, precision)
+        return passes + _conv_work(layer, layer.conv, target, micro_batch, precision)
     return passes + _elementwise_work(layer, target, micro_batch, precision)
 
 
@@ -114,7 +114,9 @@ def _parameter_passes(layer: LayerSpec, precision: str) -> LayerWork:
     return LayerWork(PassWork(share * cast), PassWork(share * accumulate))
 
 
-def _conv_work(layer: LayerSpec, shape: ConvShape, micro_batch: float, precision: str) -> LayerWork:
+def _conv_work(
+    layer: LayerSpec, shape: ConvShape, target: IpuTarget, micro_batch: float, precision: str
+) -> LayerWork:
     known = _known()
     is_stem = shape.kernel > 1 and shape.in_channels <= _IMAGE_CHANNELS
     cycles = {
@@ -123,9 +125,10 @@ def _conv_work(layer: LayerSpec, shape: ConvShape, micro_batch: float, precision
     if is_stem:
         cycles["to_input"] = 0.0  # nobody asks for the gradient of the image
     sets = "stem" if is_stem else "conv"
+    slowdown = target.conv_slowdown
     return LayerWork(
-        PassWork(0.0, cycles["forward"], known[f"sets.{sets}.forward"]),
-        PassWork(0.0, cycles["to_input"] + cycles["to_weights"], known[f"sets.{sets}.backward"]),
+        PassWork(0.0, slowdown * cycles["forward"], known[f"sets.{sets}.forward"]),
+        PassWork(0.0, slowdown * (cycles["to_input"] + cycles["to_weights"]), known[f"sets.{sets}.backward"]),
     )
 
 
