@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _config_path(args: argparse.Namespace) -> Path:
-    from ipu_app.config.load import CONFIGS, recipe_path
+    from ipu_app.config.load import CONFIGS, nearest_recipe, recipe_path
 
     if args.config:
         return Path(args.config)
@@ -74,7 +74,9 @@ def _config_path(args: argparse.Namespace) -> Path:
         from ipu_app.training.rundir import existing_run_dir
 
         return existing_run_dir(Path(args.resume)).config
-    return CONFIGS / ("imagenet.yaml" if args.data else "demo.yaml")
+    if args.data:
+        return nearest_recipe(args.model or "b0", args.group or 16, args.norm or "ln_pn")
+    return CONFIGS / "demo.yaml"
 
 
 def _overrides(args: argparse.Namespace) -> List[str]:

@@ -47,6 +47,21 @@ def recipe_path(name: str) -> Path:
     )
 
 
+def nearest_recipe(model: str, group_size: int, norm: str) -> Path:
+    """Return the published native-resolution recipe of a model, the one with this group size and norm if any.
+
+    The caller still sets group size and norm. Refuses a model that nobody published a training of.
+    """
+    folder = CONFIGS / "recipes"
+    for name in (f"{model}-g{group_size}-{norm}-native", f"{model}-g16-ln_pn-native"):
+        if (folder / f"{name}.yaml").is_file():
+            return folder / f"{name}.yaml"
+    raise ValueError(
+        f"model={model!r}: no published training to start from; choose b0 to b5, or give --config, "
+        f"or --plan with a plan saved by: ipu_app plan --model {model} --save FILE"
+    )
+
+
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the resolved configuration as YAML that ``load_config`` reads back to an equal value."""
     from omegaconf import OmegaConf
