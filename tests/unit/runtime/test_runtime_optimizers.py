@@ -15,36 +15,33 @@ from ipu_app.runtime.optimizers import OptimizerSpec, decays, param_groups, torc
 from ipu_app.runtime.rmsprop_tf import RMSpropTF
 
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "optimizers" / "rmsprop_trajectory.npz"
-DECAYS = {
-    "conv2d/kernel": True,
-    "conv2d/bias": True,
-    "gamma": False,
-    "beta": False,
-    "dense/kernel": True,
-    "dense/bias": True,
-}
+DECAYING = (
+    "conv.weight",
+    "conv.bias",
+    "fc.weight",
+    "fc.bias",
+    "dense.weight",
+    "dense.bias",
+)  # biases as in SE and FC
 
 
 @pytest.mark.parametrize("weight_decay", ["0", "1e-05", "0.05"])
 def test_trajectory_is_the_originals(weight_decay: str) -> None:
     golden = np.load(GOLDEN)
-    prefix = f"wd{weight_decay}|w:"
+    prefix = f"{weight_decay}/weights/"
     names = [key[len(prefix) :] for key in golden if key.startswith(prefix)]
     assert names
     params = {name: nn.Parameter(torch.from_numpy(golden[prefix + name][0].copy())) for name in names}
     groups = [
-        {
-            "params": [p],
-            "weight_decay": float(weight_decay) * any(n.endswith(k) and d for k, d in DECAYS.items()),
-        }
-        for n, p in params.items()
+        {"params": [param], "weight_decay": float(weight_decay) if name in DECAYING else 0.0}
+        for name, param in params.items()
     ]
     optimizer = RMSpropTF(
         groups, float(golden["lr"]), alpha=float(golden["decay"]), eps=float(golden["epsilon"]), momentum=0.9
     )
     for step in range(10):
         for name, param in params.items():
-            direction = torch.from_numpy(golden[f"wd{weight_decay}|c:{name}"][step])
+            direction = torch.from_numpy(golden[f"{weight_decay}/coefficients/{name}"][step])
             param.grad = direction + 0.1 * param.detach()
         optimizer.step()
         for name, param in params.items():
