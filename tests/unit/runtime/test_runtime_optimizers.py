@@ -25,7 +25,7 @@ DECAYING = (
 )  # biases as in SE and FC
 
 
-@pytest.mark.parametrize("weight_decay", ["0", "1e-05", "0.05"])
+@pytest.mark.parametrize("weight_decay", ["0", "1e-5", "0.05"])
 def test_trajectory_is_the_originals(weight_decay: str) -> None:
     golden = np.load(GOLDEN)
     prefix = f"{weight_decay}/weights/"
