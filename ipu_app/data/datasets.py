@@ -16,10 +16,13 @@ import torch
 from torch.utils.data import Dataset
 
 from . import transforms
+from .cifar import CifarSource, find_cifar
 from .decode import ArrayImage, OpenImage, choose_decoder, open_image
 from .embedded import DigitsSource
 from .folder import FolderSource
-from .source import Source, UnreadableImageError
+from .generated import GeneratedSource, SyntheticSource
+from .shards import ShardSource, is_shards
+from .source import Source, Subset, UnreadableImageError
 from .transforms import Preprocess
 
 SPLITS = ("train", "val")
@@ -124,12 +127,22 @@ class ImageDataset(Dataset):
         return train(image, how.size, random, flip=source.flip, resize=self._resize)
 
 
-def open_source(data: Optional[str], split: str, *, cache_dir: Optional[Path] = None) -> Source:
-    """One split of the data named ``data`` (see open_dataset)."""
+def open_source(data: Optional[str], split: str, size: int, *, cache_dir: Optional[Path] = None) -> Source:
+    """One split of the data named ``data`` (see open_dataset); ``size`` is for synthetic images only."""
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: choose one of {', '.join(SPLITS)}")
-    if data is None or data in ("", "digits"):
+    kind = (data or "digits").partition(":")[0]
+    if kind == "digits":
         return DigitsSource(split)
+    if kind == "generated":
+        return GeneratedSource(data, split)
+    if kind == "synthetic":
+        return SyntheticSource(data, split, size)
+    if is_shards(data):
+        return ShardSource(data, split, cache_dir=cache_dir)
+    cifar = find_cifar(Path(data))
+    if cifar is not None:
+        return CifarSource(*cifar, split)
     return FolderSource(Path(data), split, cache_dir=cache_dir)
 
 
@@ -140,11 +153,16 @@ def open_dataset(
     *,
     draw_coefficients: Optional[DrawCoefficients] = None,
     cache_dir: Optional[Path] = None,
+    limit: Optional[int] = None,
 ) -> ImageDataset:
-    """Opens ``data`` for ``split`` ("train" or "val").
+    """Opens ``data`` for ``split`` ("train" or "val"), all of it or a fixed choice of ``limit`` images.
 
-    ``data``: None or "digits" (embedded), "synthetic", "generated" or "generated:CLASSES", a folder in
-    torchvision's ImageFolder or CIFAR layout, or tar shards. ValueError, one line, where it is none of these.
+    ``data``: None or "digits" (embedded); "generated" or "synthetic", with ":CLASSES" if not 1000; a folder
+    in torchvision's ImageFolder or CIFAR layout; tar shards, as a folder, a pattern or a URL (see shards.py).
+    ValueError, one line, where it is none of these. ``cache_dir`` keeps lists of files, and copies of remote
+    shards.
     """
-    source = open_source(data, split, cache_dir=cache_dir)
+    source = open_source(data, split, preprocess.size, cache_dir=cache_dir)
+    if limit is not None and limit < len(source):
+        source = Subset(source, limit)
     return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients)

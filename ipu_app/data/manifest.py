@@ -10,9 +10,10 @@ import hashlib
 import json
 import os
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -108,15 +109,10 @@ def load_table(folder: Path, classes: Sequence[str], *, cache_dir: Optional[Path
     if cache_dir is None:
         return scan(folder, classes)
     cache_file = cache_dir / f"files-{_fingerprint(folder, classes)[:32]}.npz"
-    if cache_file.is_file():
-        with np.load(cache_file) as stored:
-            return FileTable(
-                stored["names"],
-                stored["ends"],
-                stored["places"],
-                str(stored["digest"]),
-                tuple(str(note) for note in stored["problems"]),
-            )
+    stored = load_arrays(cache_file)
+    if stored is not None:
+        notes = tuple(str(note) for note in stored["problems"])
+        return FileTable(stored["names"], stored["ends"], stored["places"], str(stored["digest"]), notes)
     table = scan(folder, classes)
     store_arrays(
         cache_file,
@@ -127,6 +123,15 @@ def load_table(folder: Path, classes: Sequence[str], *, cache_dir: Optional[Path
         problems=np.asarray(table.problems, dtype=str),
     )
     return table
+
+
+def load_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
+    """What `store_arrays` put into ``path``; None where there is no such file, or a damaged one."""
+    try:
+        with np.load(path) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def store_arrays(path: Path, **arrays: np.ndarray) -> None:

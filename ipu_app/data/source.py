@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Tuple, Union
 
 import numpy as np
@@ -26,6 +27,7 @@ class Source:
     classes: Tuple[str, ...] = ()
     flip: bool = True
     small: bool = False
+    is_synthetic: bool = False
     problems: Tuple[str, ...] = ()
     manifest_hash: str = ""
     shard_sizes: Tuple[int, ...] = ()
@@ -40,3 +42,29 @@ class Source:
     def name(self, index: int) -> str:
         """What to call image ``index`` in a report."""
         return f"{self.location}[{index}]"
+
+
+class Subset(Source):
+    """``limit`` images of another source: a fixed random choice, kept in the source's order."""
+
+    def __init__(self, source: Source, limit: int) -> None:
+        if limit < 1:
+            raise ValueError(f"limit={limit}: must be 1 image or more")
+        self._source = source
+        choice = np.random.Generator(np.random.Philox(key=[0, 0])).permutation(len(source))[:limit]
+        self._indices = np.sort(choice)
+        for field in ("kind", "location", "classes", "flip", "small", "is_synthetic", "problems"):
+            setattr(self, field, getattr(source, field))
+        self.kind = f"{source.kind}, {len(choice)} of {len(source)} images"
+        self.manifest_hash = hashlib.sha256(f"{source.manifest_hash} {limit}".encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, index: int) -> Tuple[Raw, int]:
+        """Image ``index`` of the subset."""
+        return self._source.read(int(self._indices[index]))
+
+    def name(self, index: int) -> str:
+        """The other source's name of the image."""
+        return self._source.name(int(self._indices[index]))
