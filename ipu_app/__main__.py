@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence
 VERBS = {
     "train": "train a network on IPUs (real or simulated), CUDA or CPU",
     "validate": "classify the validation images with a finished run's weights",
+    "plan": "estimate plans for IPUs: splits, batch factors, images/s and memory, before compiling",
     "launch": "start a job of several instances, or write its job file for a cluster",
     "doctor": "say what this machine has, and which device would be used",
 }
