@@ -1,4 +1,6 @@
-"""The arguments of an executor call: flattened, narrowed to device types, compared with those compiled for."""
+"""The arguments of an executor call: flattened, narrowed to device types, compared with those compiled
+for.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,9 @@ from typing import Any, Callable, Dict, List, Tuple
 import torch
 from torch import Tensor, nn
 
+from ._custom_args import parser_of
 from ._errors import py_error
-from ._graph import map_structure
+from ._graph import map_structure, tensors_in
 
 _SUPPORTED = {
     torch.float32,
@@ -33,12 +36,7 @@ class CallArguments:
     def __init__(self, model: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
         self._bind(model, args, kwargs)
         self.args, self.kwargs = tuple(args), dict(kwargs)
-        self.tensors: List[Tensor] = []
-        map_structure((self.args, self.kwargs), self._collect)
-
-    def _collect(self, item: Any) -> None:
-        if isinstance(item, Tensor):
-            self.tensors.append(item)
+        self.tensors: List[Tensor] = tensors_in((self.args, self.kwargs))
 
     @staticmethod
     def _bind(model: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
@@ -66,9 +64,11 @@ class CallArguments:
                 return item
             rows = item.shape[0] if item.dim() else 1
             assert rows % samples == 0, (
-                f"Invalid batch dimension: in the input {tuple(item.shape)}, the batch dimension ({rows}) must be a "
+                f"Invalid batch dimension: in the input {tuple(item.shape)}, the batch dimension ({rows}) "
+                "must be a "
                 f"multiple of Options.deviceIterations * Options.replicationFactor / inputGroupSize * "
-                f"Options.Training.gradientAccumulation = {samples} because it is used to calculate the size of the "
+                f"Options.Training.gradientAccumulation = {samples} because it is used to calculate the size "
+                "of the "
                 "micro-batch"
             )
             if not item.dim():
@@ -133,7 +133,8 @@ def _to_device(tensor: Tensor) -> Tensor:
 
 def _mismatch(what: str, name: str, expected: Any, got: Any) -> Exception:
     return py_error(
-        f"{what} mismatch for {name}: expected {expected} but got {got}. The model was compiled for the first call's "
+        f"{what} mismatch for {name}: expected {expected} but got {got}. The model was compiled for the "
+        "first call's "
         "arguments; to change them call destroy() and wrap the model again."
     )
 
@@ -168,6 +169,8 @@ def _compare_dicts(name: str, mine: Dict[Any, Any], first: Dict[Any, Any]) -> No
 def _compare_values(name: str, mine: Any, first: Any) -> None:
     if isinstance(mine, Tensor):
         _compare_tensors(name, mine, first)
+    elif parser_of(mine) is not None:
+        _compare_sequences(name, tensors_in(mine), tensors_in(first))
     elif mine != first:
         raise _mismatch("Value", name, first, mine)
 

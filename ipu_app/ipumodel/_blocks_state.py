@@ -38,7 +38,8 @@ class BlockTracker:
         """Return (block, stage, IPU) for an operation; Error where no block is active."""
         if self._block is None:
             raise py_error(
-                f"No active Block, all the ops must belong to a Block: aten::{op} in '{module or 'the model'}' comes "
+                f"No active Block, all the ops must belong to a Block: aten::{op} in "
+                f"'{module or 'the model'}' comes "
                 "after a `with poptorch.Block` ended. Use poptorch.BeginBlock, or open a block for it."
             )
         stage, ipu = self._place
@@ -49,8 +50,10 @@ class BlockTracker:
         if not self.used_places or self.used_places[-1] != (stage, ipu):
             if self._strategy.is_pipelined and self.used_places and stage < self.used_places[-1][0]:
                 raise py_error(
-                    f"Pipeline stage {stage} (IPU {ipu}) is entered again by aten::{op} in '{module}' after stage "
-                    f"{self.used_places[-1][0]}: stages run in order. With AutoStage.SameAsIpu an IPU can not be "
+                    f"Pipeline stage {stage} (IPU {ipu}) is entered again by aten::{op} in '{module}' after "
+                    "stage "
+                    f"{self.used_places[-1][0]}: stages run in order. With AutoStage.SameAsIpu an IPU can "
+                    "not be "
                     "visited twice; use AutoStage.AutoIncrement."
                 )
             self.used_places.append((stage, ipu))
@@ -63,12 +66,14 @@ class BlockTracker:
 
     @property
     def num_stages(self) -> int:
-        """Forward stages of the pipeline; consecutive blocks on one IPU count once, one IPU in all is one stage."""
+        """Forward stages of the pipeline; consecutive blocks on one IPU count once, one IPU in all is one
+        stage.
+        """
         if len(self.ipus) <= 1:
             return 1
         runs = 0
         last: Optional[int] = None
-        by_stage: Dict[int, int] = {stage: ipu for stage, ipu in self.used_places}
+        by_stage: Dict[int, int] = dict(self.used_places)
         for stage in sorted(by_stage):
             if by_stage[stage] != last:
                 runs += 1

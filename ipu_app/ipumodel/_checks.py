@@ -15,7 +15,8 @@ def check_wrapping(options: Any, *, training: bool) -> None:
     """Refuse options that can never work for this kind of model."""
     if not training and options.Training.gradient_accumulation != 1:
         raise py_error(
-            "You must set poptorch.Options().Training.gradientAccumulation to 1 (or leave it as its default value) for "
+            "You must set poptorch.Options().Training.gradientAccumulation to 1 (or leave it as its default "
+            "value) for "
             f"an inference model, got {options.Training.gradient_accumulation}. Use a second Options object."
         )
 
@@ -40,7 +41,8 @@ def check_graph(tracer: Tracer, options: Any, mutated_buffers: Set[str]) -> int:
     if mutated_buffers and options.replication_factor > 1 and options.broadcast_buffers:
         raise cpp_error(
             "PopTorch does not support broadcasting buffers: the forward updates "
-            f"{', '.join(sorted(mutated_buffers))} in place under replicationFactor {options.replication_factor}. If "
+            f"{', '.join(sorted(mutated_buffers))} in place under replicationFactor "
+            f"{options.replication_factor}. If "
             "the model tolerates buffers that drift apart between replicas, set "
             "poptorch.Options().broadcastBuffers(False).",
             "poptorch_cpp_error",
@@ -102,7 +104,8 @@ def _check_output_mode(tracer: Tracer, options: Any) -> None:
         )
     if per_step % period:
         raise cpp_error(
-            f"The output return period ({period}) must divide the number of batches per step ({per_step}): change the "
+            f"The output return period ({period}) must divide the number of batches per step ({per_step}): "
+            "change the "
             "second argument of poptorch.Options().outputMode."
         )
 
@@ -111,7 +114,8 @@ def _num_ipus(needed: int, options: Any) -> int:
     rounded = 1 << (needed - 1).bit_length()
     if needed > MAX_IPUS_PER_PROCESS:
         raise cpp_error(
-            f"Too many IPUs requested ({needed}): a process can use {MAX_IPUS_PER_PROCESS}. Use fewer replicas, or "
+            f"Too many IPUs requested ({needed}): a process can use {MAX_IPUS_PER_PROCESS}. Use fewer "
+            "replicas, or "
             "more processes.",
             "poptorch_cpp_error",
         )
@@ -119,7 +123,8 @@ def _num_ipus(needed: int, options: Any) -> int:
         return needed
     if not options.auto_round_num_ipus:
         raise cpp_error(
-            f"PopTorch needs a number of IPUs that is a power of two, but {needed} are used. Change the IPU ids or "
+            f"PopTorch needs a number of IPUs that is a power of two, but {needed} are used. Change the IPU "
+            "ids or "
             "replicationFactor, or set poptorch.Options().autoRoundNumIPUs(True).",
             "poptorch_cpp_error",
         )

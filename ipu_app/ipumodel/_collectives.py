@@ -1,4 +1,6 @@
-"""Sums over the processes of a distributed run: torch.distributed's default group, or what the tests plug in."""
+"""Sums over the processes of a distributed run: torch.distributed's default group, or what the tests plug
+in.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _plugged: List[AllReduce] = []
 
 
 def set_all_reduce(function: Optional[AllReduce]) -> None:
-    """Use `function(flat tensor) -> sum over all processes` for gradients; None goes back to torch.distributed."""
+    """Use `function(flat tensor) -> sum over all processes` for gradients; None goes back to
+    torch.distributed.
+    """
     _plugged[:] = [] if function is None else [function]
 
 
@@ -34,8 +38,10 @@ def _summed(flat: Tensor, num_processes: int) -> Tensor:
     distributed = torch.distributed
     if not (distributed.is_available() and distributed.is_initialized()):
         raise py_error(
-            f"Options().Distributed has {num_processes} processes, but this one cannot reach the others: call "
-            "torch.distributed.init_process_group('gloo') first, or Distributed.disable() for a single process."
+            f"Options().Distributed has {num_processes} processes, but this one cannot reach the others: "
+            "call "
+            "torch.distributed.init_process_group('gloo') first, or Distributed.disable() for a single "
+            "process."
         )
     if distributed.get_world_size() != num_processes:
         raise py_error(

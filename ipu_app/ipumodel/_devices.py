@@ -1,4 +1,6 @@
-"""The IPUs that the simulated host has: executors acquire and release them, and fail as on hardware when none is left."""
+"""The IPUs that the simulated host has: executors acquire and release them, and fail as on hardware when
+none is left.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def acquire(owner: int, num_ipus: int) -> None:
     free = _capacity[0] - sum(_held.values())
     if num_ipus > free:
         raise cpp_error(
-            f"Failed to acquire {num_ipus} IPU(s): {free} of {_capacity[0]} are free. Call detachFromDevice() on the "
+            f"Failed to acquire {num_ipus} IPU(s): {free} of {_capacity[0]} are free. Call "
+            "detachFromDevice() on the "
             "executor that holds them, or destroy() it.",
             "poptorch_cpp_error",
         )

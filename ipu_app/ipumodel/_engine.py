@@ -2,65 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Optional
 
 import torch
 from torch import Tensor
 
 from . import _collectives
+from ._accumulation import AutomaticLossScale, make_accumulator
+from ._batching import Batching
 from ._numerics import to_half_grid
 from ._outputs import OutputCollector
 from ._program import Program
 from ._random import DeviceRandom, host_generator_kept
 from ._weights import DeviceWeights
-from .enums import CommGroupType, ReductionType
-
-
-@dataclasses.dataclass(frozen=True)
-class Batching:
-    """The factors of one call, and how gradients are reduced."""
-
-    device_iterations: int
-    accumulation: int
-    replicas: int
-    input_group: int
-    group_type: int
-    processes: int
-    process: int
-    reduction: int
-
-    @classmethod
-    def of(cls, options: Any) -> "Batching":
-        """Read them from options."""
-        return cls(
-            device_iterations=options.device_iterations,
-            accumulation=options.Training.gradient_accumulation,
-            replicas=options.replication_factor,
-            input_group=options.input_group_size,
-            group_type=int(options.input_cgt),
-            processes=options.Distributed.num_distributed_processes,
-            process=options.Distributed.distributed_process_id,
-            reduction=int(options.Training.accumulation_and_replication_reduction_type),
-        )
-
-    @property
-    def input_micro_batches(self) -> int:
-        """Micro-batches that the host feeds in one call."""
-        return self.device_iterations * self.accumulation * (self.replicas // self.input_group)
-
-    @property
-    def gradient_divisor(self) -> int:
-        """What the sum of micro-batch gradients is divided by: A * R * P for Mean, 1 for Sum."""
-        if self.reduction == ReductionType.Sum:
-            return 1
-        return self.accumulation * self.replicas * self.processes
-
-    def input_index(self, step: int, replica: int) -> int:
-        """Which micro-batch of the input goes to a replica in a step (a step is one d and a)."""
-        groups = self.replicas // self.input_group
-        orthogonal = self.group_type == CommGroupType.Orthogonal
-        return step * groups + (replica % groups if orthogonal else replica // self.input_group)
 
 
 class Engine:
@@ -73,10 +27,13 @@ class Engine:
         batching: Batching,
         rng: DeviceRandom,
         optimizer: Optional[Any],
+        automatic_scale: Optional[AutomaticLossScale] = None,
     ) -> None:
         self._program, self._weights, self._batching = program, weights, batching
         self._rng, self.optimizer = rng, optimizer
         self._trainable = weights.trainable()
+        self._accumulator = make_accumulator(self._trainable, batching, optimizer)
+        self._automatic_scale = automatic_scale
 
     def run(self, inputs: List[Tensor], collector: OutputCollector) -> List[Tensor]:
         """Run one call's micro-batches and return the combined outputs."""
@@ -113,6 +70,7 @@ class Engine:
         with torch.enable_grad():
             loss, outputs = self._program.run(state, inputs)
             self._backward(loss)
+        self._accumulator.after_micro_batch()
         return outputs
 
     def _backward(self, loss: Tensor) -> None:
@@ -126,15 +84,16 @@ class Engine:
 
     @torch.no_grad()
     def _update(self) -> None:
-        batching, optimizer = self._batching, self.optimizer
+        optimizer = self.optimizer
         assert optimizer is not None
-        grads: Dict[str, Tensor] = {}
-        for name, leaf in self._trainable.items():
-            if leaf.grad is not None:
-                grads[name], leaf.grad = leaf.grad, None
-        _collectives.all_reduce_sum(list(grads.values()), batching.processes)
-        if batching.gradient_divisor != 1 and grads:
-            torch._foreach_mul_(list(grads.values()), 1.0 / batching.gradient_divisor)
+        grads, divisor = self._accumulator.take()
+        _collectives.all_reduce_sum(list(grads.values()), self._batching.processes)
+        if divisor != 1 and grads:
+            torch._foreach_mul_(list(grads.values()), 1.0 / divisor)
+        if self._automatic_scale is not None:
+            next_scale = self._automatic_scale.observe(list(grads.values()), optimizer.loss_scaling)
         optimizer.step(grads)
+        if self._automatic_scale is not None:
+            optimizer.loss_scaling = next_scale
         if self._program.emulation.is_active:
             self._weights.refresh_twins()

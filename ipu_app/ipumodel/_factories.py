@@ -1,7 +1,7 @@
 """While a model is traced, torch's factory functions make tensors on the device unless told otherwise.
 
-Only the attributes of the torch module are replaced, as PopTorch does: a name imported with `from torch import rand`
-before the trace keeps making host tensors.
+Only the attributes of the torch module are replaced, as PopTorch does: a name imported with `from torch
+import rand` before the trace keeps making host tensors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, Callable, Iterator
 import torch
 
 FACTORIES = (
-    "arange empty full full_like linspace logspace ones rand randint randn randperm range tensor zeros zeros_like"
+    "arange empty full full_like linspace logspace ones rand randint randn randperm range tensor zeros "
+    "zeros_like"
 ).split()
 
 
@@ -74,7 +75,8 @@ def _refused(what: str) -> Callable[..., Any]:
         from ._errors import py_error
 
         raise py_error(
-            f"{what} inside a model has no meaning on the IPU: the backward pass is made from the recorded forward. "
+            f"{what} inside a model has no meaning on the IPU: the backward pass is made from the recorded "
+            "forward. "
             "Mark the loss with poptorch.identity_loss and let the executor differentiate it."
         )
 
@@ -124,7 +126,8 @@ def _apply_forward_only(cls: Any, *args: Any, **kwargs: Any) -> Any:
     tracer = _context.current()
     if tracer is not None:
         tracer.warn(
-            f"torch.autograd.Function {cls.__name__} in '{tracer.paths.current}': its backward is never used on the "
+            f"torch.autograd.Function {cls.__name__} in '{tracer.paths.current}': its backward is never used "
+            "on the "
             "IPU, the recorded forward is differentiated instead. Write it with ordinary operations."
         )
     ctx = _ForwardOnlyContext()

@@ -7,9 +7,12 @@ micro-batch on one replica.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
 import torch
+
+from ._custom_args import parser_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Graph:
         self.nodes = kept[::-1]
 
 
+@functools.lru_cache(maxsize=None)
 def op_name(func: Any) -> str:
     """ATen name of an overload without namespace and overload name."""
     packet = getattr(func, "overloadpacket", func)
@@ -105,7 +109,8 @@ def qualified_name(func: Any) -> str:
     return f"{namespace}::{op_name(func)}"
 
 
-def mutated_positions(func: Any) -> List[int]:
+@functools.lru_cache(maxsize=None)
+def mutated_positions(func: Any) -> Tuple[int, ...]:
     """Argument positions that an overload writes into, by its schema (batch norm's statistics included)."""
     name = op_name(func)
     if name in (
@@ -114,16 +119,22 @@ def mutated_positions(func: Any) -> List[int]:
         "_native_batch_norm_legit",
         "_batch_norm_with_update",
     ):
-        return [3, 4]
+        return (3, 4)
     schema = getattr(func, "_schema", None)
     if schema is None:
-        return []
+        return ()
     found = []
     for position, argument in enumerate(schema.arguments):
         alias = argument.alias_info
         if alias is not None and alias.is_write:
             found.append(position)
-    return found
+    return tuple(found)
+
+
+def written_values(node: Node) -> Set[int]:
+    """Values that a node writes into."""
+    values = [node.args[position] for position in mutated_positions(node.func) if position < len(node.args)]
+    return {value.index for value in values if isinstance(value, Ref)}
 
 
 def refs_in(structure: Any) -> Iterator[int]:
@@ -146,4 +157,27 @@ def map_structure(structure: Any, leaf: Callable[[Any], Any]) -> Any:
         return type(structure)(map_structure(item, leaf) for item in structure)
     if isinstance(structure, dict):
         return {key: map_structure(item, leaf) for key, item in structure.items()}
+    parser = parser_of(structure)
+    if parser is not None:
+        return parser.reconstruct(
+            structure, iter([leaf(tensor) for tensor in parser.yieldTensors(structure)])
+        )
     return leaf(structure)
+
+
+def leaves(structure: Any) -> Iterator[Any]:
+    """Yield what is not a list, tuple or dict in nested structures, in order."""
+    if isinstance(structure, (list, tuple)):
+        for item in structure:
+            yield from leaves(item)
+    elif isinstance(structure, dict):
+        for item in structure.values():
+            yield from leaves(item)
+    else:
+        parser = parser_of(structure)
+        yield from [structure] if parser is None else parser.yieldTensors(structure)
+
+
+def tensors_in(structure: Any) -> List[torch.Tensor]:
+    """The tensors of a nested structure, in order."""
+    return [leaf for leaf in leaves(structure) if isinstance(leaf, torch.Tensor)]

@@ -1,7 +1,8 @@
-"""The user's model while a training executor holds its weights: touching them reads them back from the device.
+"""The user's model while a training executor holds its weights: touching them reads them back from the
+device.
 
-PopTorch changes the class of the model, its parameters and its buffers in place. So does this; names in the state dict
-stay, `isinstance` stays true, and `release` gives the classes back.
+PopTorch changes the class of the model, its parameters and its buffers in place. So does this; names in the
+state dict stay, `isinstance` stays true, and `release` gives the classes back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Sync = Callable[[], Any]
 _LINK = "_ipu_executor"
 # attributes of the model that never need the device's weights
 _QUIET = frozenset(
-    "__class__ __dict__ train eval training copyWeightsToHostIfNeeded _ipu_executor __deepcopy__ __setattr__".split()
+    "__class__ __dict__ __setattr__ __deepcopy__ train eval training _ipu_executor copyWeightsToHostIfNeeded".split()
 )
 
 
@@ -81,6 +82,13 @@ def shallow_copy(model: nn.Module) -> nn.Module:
     return twin
 
 
+def plain_copy(model: nn.Module) -> nn.Module:
+    """A deep copy with the weights read back, of the model's own classes."""
+    import copy
+
+    return copy.deepcopy(model)
+
+
 def is_held(model: nn.Module) -> bool:
     """Whether a training executor holds the model's weights."""
     return _LINK in object.__getattribute__(model, "__dict__")
@@ -97,7 +105,8 @@ def hold(model: nn.Module, executor: Any) -> None:
     for name, buffer in model.named_buffers():
         if type(buffer) is not Tensor:
             raise py_error(
-                f"Buffer {name} is a {type(buffer).__name__}, but wrapping for training needs every buffer to be exactly "
+                f"Buffer {name} is a {type(buffer).__name__}, but wrapping for training needs every buffer "
+                "to be exactly "
                 "torch.Tensor: register buffer.as_subclass(torch.Tensor)."
             )
     link = weakref.ref(executor)

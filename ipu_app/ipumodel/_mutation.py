@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, Set
 
-from ._graph import Graph, Node, Ref, mutated_positions
+from ._graph import Graph, Node, written_values
 
 # batch norm writes its running statistics only when it uses the batch's own
 _TRAINING_FLAG = {"native_batch_norm": 5, "_native_batch_norm_legit": 5, "cudnn_batch_norm": 5}
@@ -12,9 +12,14 @@ _TRAINING_FLAG = {"native_batch_norm": 5, "_native_batch_norm_legit": 5, "cudnn_
 
 def mutated_state(graph: Graph) -> Set[str]:
     """Names of the state tensors that some operation writes into."""
-    names = {number: name for name, number in graph.state.items()}
+    written = written_roots(graph)
+    return {name for name, number in graph.state.items() if number in written}
+
+
+def written_roots(graph: Graph) -> Set[int]:
+    """Values that some operation writes into, directly or through a view of them."""
     base: Dict[int, int] = {}
-    found: Set[str] = set()
+    found: Set[int] = set()
     for node in graph.nodes:
         if _is_view(node):
             source = next(iter(node.reads()), None)
@@ -22,9 +27,7 @@ def mutated_state(graph: Graph) -> Set[str]:
                 if output is not None and source is not None:
                     base[output] = base.get(source, source)
         for value in _written(node):
-            name = names.get(base.get(value, value))
-            if name is not None:
-                found.add(name)
+            found.add(base.get(value, value))
     return found
 
 
@@ -38,5 +41,4 @@ def _written(node: Node) -> Set[int]:
     flag = _TRAINING_FLAG.get(node.name)
     if flag is not None and not node.args[flag]:
         return set()
-    values = [node.args[position] for position in mutated_positions(node.func) if position < len(node.args)]
-    return {value.index for value in values if isinstance(value, Ref)}
+    return written_values(node)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._errors import py_error
-from ._graph import map_structure
+from ._graph import map_structure, tensors_in
 from ._numerics import to_half_grid
 from .enums import OutputMode
 
@@ -67,16 +67,12 @@ class OutputStructure:
 
     def __init__(self, outputs: Any) -> None:
         self._outputs = outputs
-        if any(isinstance(leaf, Tensor) and leaf.device.type != "meta" for leaf in self._leaves()):
+        if any(tensor.device.type != "meta" for tensor in tensors_in(outputs)):
             warnings.warn(
-                "An output is a host tensor at trace time: it is returned unchanged, once, whatever the output mode",
+                "An output is a host tensor at trace time: it is returned unchanged, once, whatever the "
+                "output mode",
                 stacklevel=4,
             )
-
-    def _leaves(self) -> List[Any]:
-        found: List[Any] = []
-        map_structure(self._outputs, found.append)
-        return found
 
     def rebuild(self, tensors: List[Tensor]) -> Any:
         """Put device outputs into their places."""
@@ -92,7 +88,8 @@ class OutputStructure:
 
 def _refuse_backward(*args: Any, **kwargs: Any) -> None:
     raise py_error(
-        "backward() cannot be called on an output of a poptorch executor: the call has already made the backward pass "
+        "backward() cannot be called on an output of a poptorch executor: the call has already made the "
+        "backward pass "
         "and the weight update on the device."
     )
 

@@ -1,7 +1,9 @@
-"""Turns a recorded graph into a Python function over host tensors: one call is one micro-batch on one replica.
+"""Turns a recorded graph into a Python function over host tensors: one call is one micro-batch on one
+replica.
 
-The function is generated as source, one line an operation, so that running it costs no more than the eager module did:
-no dispatch mode, no interpreter over nodes, and every intermediate value is let go after its last use.
+The function is generated as source, one line an operation, so that running it costs no more than the eager
+module did: no dispatch mode, no interpreter over nodes, and every intermediate value is let go after its
+last use.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 import torch
 
 from ._graph import Graph, Node, Ref, map_structure
+from ._mutation import written_roots
 from ._numerics import Emulation
 from ._rules_ops import RANDOM_OPS, base_name
 
@@ -20,7 +23,9 @@ _FAST: Dict[str, Callable[..., Any]] = {}
 
 
 class Program:
-    """`run(state, inputs)` -> (loss or None, outputs); `state` and `inputs` are lists in the graph's order."""
+    """`run(state, inputs)` -> (loss or None, outputs); `state` and `inputs` are lists in the graph's
+    order.
+    """
 
     def __init__(self, graph: Graph, *, training: bool) -> None:
         self.state_names = list(graph.state)
@@ -29,6 +34,7 @@ class Program:
         self.loss_is_half = graph.loss is not None and self.emulation.is_half(graph.loss)
         self._graph, self._training = graph, training
         self._bound: Dict[str, Any] = {"_grad": torch._C._set_grad_enabled}
+        self._bound_names: Dict[Tuple[int, str], str] = {}
         self._names: Dict[int, str] = {}
         self.source = self._write()
         exec(compile(self.source, "<ipu program>", "exec"), self._bound)
@@ -40,11 +46,20 @@ class Program:
         graph = self._graph
         lines = ["def run(state, inputs):"]
         last_reader = self._last_readers()
-        lines += [f"    v{number} = inputs[{position}]" for position, number in enumerate(graph.inputs)]
+        written = written_roots(graph)
+        for position, number in enumerate(graph.inputs):
+            lines.append(f"    v{number} = inputs[{position}]{'.clone()' if number in written else ''}")
         state_order = {number: position for position, number in enumerate(graph.state.values())}
         self._names = {number: f"state[{position}]" for number, position in state_order.items()}
         for number, value in graph.constants.items():
-            self._names[number] = self._bind(self.emulation.stored(value), f"c{number}")
+            name = self._bind(self.emulation.stored(value), f"c{number}")
+            if number in written:  # a fresh copy for every micro-batch
+                lines.append(f"    v{number} = {name}.clone()")
+            else:
+                self._names[number] = name
+        for number in sorted(self.emulation.rounded_parameters()) if self._training else ():
+            rounding = self._bind(self.emulation.rounding(False), "round_half")
+            lines.append(f"    v{number} = {rounding}({self._names.pop(number)})")
         grad_enabled = True
         for position, node in enumerate(graph.nodes):
             if self._training and node.grad_enabled != grad_enabled:
@@ -69,7 +84,7 @@ class Program:
         return {value: position for value, position in last.items() if value not in kept}
 
     def _node_lines(self, position: int, node: Node, last_reader: Dict[int, int]) -> List[str]:
-        func, args, kwargs = self.emulation.adapted(*_on_host(node))
+        func, args, kwargs = self.emulation.adapted(node, *_on_host(node))
         fast = _fast_call(func, node.name)
         call = f"{self._bind(fast, f'f_{node.name}')}({self._arguments(args, kwargs)})"
         lines = [f"{self._targets(node)}{call}"]
@@ -118,12 +133,11 @@ class Program:
         return self._bind(item, "k")
 
     def _bind(self, item: Any, hint: str) -> str:
-        for name, bound in self._bound.items():
-            if bound is item and name.startswith(hint):
-                return name
-        name = f"{hint}_{len(self._bound)}"
-        self._bound[name] = item
-        return name
+        key = (id(item), hint)
+        if key not in self._bound_names:
+            self._bound_names[key] = f"{hint}_{len(self._bound)}"
+            self._bound[self._bound_names[key]] = item
+        return self._bound_names[key]
 
 
 def _holds_ref(item: Any) -> bool:

@@ -1,4 +1,6 @@
-"""Random numbers on the device: one stream per replica, new draws in every execution, the host's generator untouched."""
+"""Random numbers on the device: one stream per replica, new draws in every execution, the host's generator
+untouched.
+"""
 
 from __future__ import annotations
 

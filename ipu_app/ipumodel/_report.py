@@ -33,7 +33,9 @@ class OpRecord:
 
 @dataclasses.dataclass(frozen=True)
 class CompilationReport:
-    """Operations in order, IPUs and stages in use, and what deserves a look although the device accepts it."""
+    """Operations in order, IPUs and stages in use, and what deserves a look although the device accepts
+    it.
+    """
 
     ops: Tuple[OpRecord, ...]
     num_ipus: int

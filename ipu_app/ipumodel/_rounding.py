@@ -1,4 +1,6 @@
-"""How float32 update results become float16 weights: to nearest, or stochastically when the options ask for it."""
+"""How float32 update results become float16 weights: to nearest, or stochastically when the options ask for
+it.
+"""
 
 from __future__ import annotations
 

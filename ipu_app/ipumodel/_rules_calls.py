@@ -9,11 +9,13 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ._errors import py_error
+from ._rules_dispatch import data_dependent
 from ._rules_loss import LOSS_FUNCTIONS
 
 if TYPE_CHECKING:
     from .tracing import Tracer
 
+_host_tensor = torch.tensor  # as it is outside of a trace, which replaces the name
 _READERS = {
     "item",
     "tolist",
@@ -55,8 +57,10 @@ def _read(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, 
         return func(*args, **kwargs)
     name = func.__name__
     raise py_error(
-        f"aten::item is only supported in eager mode, it is eager-only: {name} in '{tracer.paths.current}' would read "
-        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and return "
+        f"aten::item is only supported in eager mode, it is eager-only: {name} in '{tracer.paths.current}' "
+        "would read "
+        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and "
+        "return "
         "what you want to see as an output."
     )
 
@@ -104,7 +108,8 @@ def _one_hot(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[st
     num_classes = args[1] if len(args) > 1 else kwargs.get("num_classes", -1)
     if num_classes < 0:
         raise py_error(
-            f"aten::one_hot in '{tracer.paths.current}': num_classes must be given, it cannot be found from the values."
+            f"aten::one_hot in '{tracer.paths.current}': num_classes must be given, it cannot be found from "
+            "the values."
         )
     classes = torch.arange(num_classes, device=labels.device)
     return (labels.unsqueeze(-1) == classes).to(torch.int32)
@@ -150,11 +155,33 @@ def _constant(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[s
     return tracer.constant(host).requires_grad_(host.requires_grad)
 
 
+def _indexing(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+    """Lists of numbers become constants (torch would make host tensors of them); masks are refused."""
+    if not args or not tracer.is_traced(args[0]):
+        return func(*args, **kwargs)
+    index = args[1] if len(args) > 1 else None
+    parts = list(index) if isinstance(index, tuple) else [index]
+    if any(_is_mask(part) for part in (index if func.__name__.startswith("index_put") else parts)):
+        raise data_dependent(tracer, "nonzero", "indexing with a boolean mask")
+    parts = [tracer.constant(_host_tensor(part)) if _is_number_list(part) else part for part in parts]
+    new_index = tuple(parts) if isinstance(index, tuple) else parts[0]
+    return func(args[0], new_index, *args[2:], **kwargs)
+
+
+def _is_mask(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.dtype in (torch.bool, torch.uint8)
+
+
+def _is_number_list(part: Any) -> bool:
+    return isinstance(part, list) and bool(part) and all(type(item) is int for item in part)
+
+
 _RULES: Dict[str, Callable[["Tracer", Any, Tuple[Any, ...], Dict[str, Any]], Any]] = {
     **dict.fromkeys(_READERS, _read),
     **dict.fromkeys(_HOOKS, _hook),
     **dict.fromkeys(LOSS_FUNCTIONS, _loss),
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
+    **dict.fromkeys(("__getitem__", "__setitem__", "index_put", "index_put_"), _indexing),
     "one_hot": _one_hot,
     "take_along_dim": _take_along_dim,
     "tensor": _constant,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ._errors import py_error
-from ._graph import map_structure, mutated_positions, op_name
+from ._graph import leaves, map_structure, mutated_positions, op_name, tensors_in
 from ._rules_ops import DATA_DEPENDENT_OPS, INDEX_OPS, PROMOTED_OPS, base_name, is_supported, remedy_for
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def _on_device(tracer: "Tracer", args: Args, kwargs: Kwargs) -> bool:
     device = kwargs.get("device")
     if device is not None and torch.device(device).type == "meta":
         return True
-    return any(tracer.is_traced(item) for item in _flat((args, kwargs)))
+    return any(tracer.is_traced(item) for item in leaves((args, kwargs)))
 
 
 def _leaves_device(kwargs: Kwargs) -> bool:
@@ -64,16 +64,12 @@ def _leaves_device(kwargs: Kwargs) -> bool:
     return device is not None and torch.device(device).type != "meta"
 
 
-def _flat(structure: Any) -> List[Any]:
-    found: List[Any] = []
-    map_structure(structure, found.append)
-    return found
-
-
 def _unreadable(tracer: "Tracer", op: str, what: str) -> Exception:
     return py_error(
-        f"aten::{op} is only supported in eager mode, it is eager-only: {what} in '{tracer.paths.current}' would read "
-        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and return "
+        f"aten::{op} is only supported in eager mode, it is eager-only: {what} in '{tracer.paths.current}' "
+        "would read "
+        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and "
+        "return "
         "what you want to see as an output."
     )
 
@@ -82,16 +78,18 @@ def _check_allowed(tracer: "Tracer", name: str, func: Any, args: Args) -> None:
     if name in _READS_VALUES:
         raise _unreadable(tracer, _READS_VALUES[name], "item(), float(), int(), bool() or `if tensor`")
     if base_name(name) in DATA_DEPENDENT_OPS:
-        raise _data_dependent(tracer, name)
-    if base_name(name) in ("index", "index_put", "_index_put_impl") and _has_mask(args):
-        raise _data_dependent(tracer, "nonzero", "indexing with a boolean mask")
+        raise data_dependent(tracer, name)
+    if base_name(name) == "index" and _has_mask(args):
+        raise data_dependent(tracer, "nonzero", "indexing with a boolean mask")
     if not is_supported(name):
         tracer.refuse_later(func)
 
 
-def _data_dependent(tracer: "Tracer", name: str, how: str = "") -> Exception:
+def data_dependent(tracer: "Tracer", name: str, how: str = "") -> Exception:
+    """The Error for an operation whose result's shape depends on values."""
     return py_error(
-        f"Operations using aten::{name} are unsupported because the output shape is determined by the tensor values "
+        f"Operations using aten::{name} are unsupported because the output shape is determined by the tensor "
+        "values "
         f"({how or name} in '{tracer.paths.current}'). The IPU cannot support dynamic output shapes: "
         f"{remedy_for('nonzero')}."
     )
@@ -177,9 +175,8 @@ def _narrow_results(tracer: "Tracer", func: Any, args: Args, result: Any) -> Any
 
 def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Shapes and types of the results; through zeros on the host where torch has no shape rule."""
-    for item in _flat((args, kwargs)):
-        if isinstance(item, Tensor):
-            tracer.ref(item, op_name(func))
+    for tensor in tensors_in((args, kwargs)):
+        tracer.ref(tensor, op_name(func))
     try:
         return func(*args, **kwargs)
     except NotImplementedError:
@@ -187,8 +184,10 @@ def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
     except RuntimeError as error:
         if tracer.squeezed_means:
             raise py_error(
-                f"aten::{op_name(func)} in '{tracer.paths.current}': {error}. Note that {tracer.squeezed_means[-1]} "
-                "returned a squeezed mean: use x.mean(d, keepdim=True) and (x - m).square().mean(d, keepdim=True)."
+                f"aten::{op_name(func)} in '{tracer.paths.current}': {error}. Note that "
+                f"{tracer.squeezed_means[-1]} "
+                "returned a squeezed mean: use x.mean(d, keepdim=True) and (x - m).square().mean(d, "
+                "keepdim=True)."
             ) from error
         raise
 
@@ -211,7 +210,8 @@ def _check_sizes(tracer: "Tracer", name: str, result: Any) -> None:
     if not isinstance(first, Tensor) or first.numel() or (name == "empty" and first.dtype == torch.uint8):
         return
     raise py_error(
-        f"Zero-sized tensors are unsupported (Got shape {list(first.shape)}): aten::{name} in '{tracer.paths.current}'."
+        f"Zero-sized tensors are unsupported (Got shape {list(first.shape)}): aten::{name} in "
+        f"'{tracer.paths.current}'."
     )
 
 
@@ -229,7 +229,8 @@ def _arange(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     count = (end - start) // step
     if count != math.ceil((end - start) / step):
         tracer.warn(
-            f"aten::arange({start}, {end}, {step}) in '{tracer.paths.current}' has {count} elements on the IPU: the "
+            f"aten::arange({start}, {end}, {step}) in '{tracer.paths.current}' has {count} elements on the "
+            "IPU: the "
             "step does not divide the range. Use torch.arange(n) * step."
         )
     options = {key: value for key, value in kwargs.items() if key not in ("start", "end", "step")}
@@ -269,7 +270,8 @@ def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> A
     spatial = list(args[0].shape[-len(sizes) :])
     if any(size % out for size, out in zip(spatial, sizes)):
         raise py_error(
-            f"aten::{op_name(func)} in '{tracer.paths.current}': input size {spatial} must be divisible by the output "
+            f"aten::{op_name(func)} in '{tracer.paths.current}': input size {spatial} must be divisible by "
+            "the output "
             f"size {sizes}. For global pooling use x.mean((2, 3)) or output size 1."
         )
     return _plain(tracer, func, args, kwargs)
@@ -278,7 +280,8 @@ def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> A
 def _nll(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     if len(args) > 2 and args[2] is not None:
         raise py_error(
-            f"aten::nll_loss in '{tracer.paths.current}': weight is not supported (nll_loss and cross_entropy). "
+            f"aten::nll_loss in '{tracer.paths.current}': weight is not supported (nll_loss and "
+            "cross_entropy). "
             "Multiply the per-sample losses (reduction='none') by their weights."
         )
     result = _plain(tracer, func, args, kwargs)
@@ -296,6 +299,21 @@ def _topk(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     return _plain(tracer, func, args, kwargs)
 
 
+def _index_put(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Masks come only from torch's own composites here; filling by a mask has a fixed shape."""
+    if not _has_mask(args):
+        return _plain(tracer, func, args, kwargs)
+    if len(args[1]) != 1 or args[2].numel() != 1:
+        raise data_dependent(tracer, "nonzero", "indexing with a boolean mask")
+    fill = (
+        torch.ops.aten.masked_fill_.Tensor
+        if op_name(func).endswith("_")
+        else torch.ops.aten.masked_fill.Tensor
+    )
+    value = args[2] if args[2].dim() == 0 else _plain(tracer, torch.ops.aten.view.default, (args[2], []), {})
+    return _plain(tracer, fill, (args[0], args[1][0], value), {})
+
+
 _RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
     "arange": _arange,
     "var_mean": _var_mean,
@@ -305,4 +323,6 @@ _RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
     "nll_loss_forward": _nll,
     "nll_loss2d_forward": _nll,
     "topk": _topk,
+    "index_put": _index_put,
+    "_index_put_impl": _index_put,
 }

@@ -1,8 +1,8 @@
 """PopTorch's rule of the one final loss.
 
-Every torch loss function marks its result as a loss, and so does identity_loss. Marks upstream of another mark are
-folded away; exactly one must be left. What follows a torch loss without an identity_loss is never differentiated on
-the device, silently; here it is refused.
+Every torch loss function marks its result as a loss, and so does identity_loss. Marks upstream of another
+mark are folded away; exactly one must be left. What follows a torch loss without an identity_loss is never
+differentiated on the device, silently; here it is refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Dict, FrozenSet, List, Tuple
 from ._errors import py_error
 from ._graph import Graph, Node
 
-#: torch.nn.functional names that mark their result (nll_loss and cross_entropy are seen as ATen nll_loss_forward)
+#: torch.nn.functional names that mark their result (nll_loss and cross_entropy are seen as ATen
+#: nll_loss_forward)
 LOSS_FUNCTIONS: FrozenSet[str] = frozenset(
     """
     mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div
@@ -28,7 +29,9 @@ _HARMLESS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class LossMark:
-    """A value that is a loss: made by `op` in `module`; `upstream` has one bit for each earlier mark it depends on."""
+    """A value that is a loss: made by `op` in `module`; `upstream` has one bit for each earlier mark it
+    depends on.
+    """
 
     value: int
     op: str
@@ -74,20 +77,23 @@ class LossBook:
         final = [bit for bit in range(len(self.marks)) if not folded >> bit & 1]
         if not final:
             raise py_error(
-                "Couldn't find a loss in graph! End forward with `poptorch.identity_loss(loss, reduction='none')`, or "
+                "Couldn't find a loss in graph! End forward with `poptorch.identity_loss(loss, "
+                "reduction='none')`, or "
                 "use one of torch's loss functions."
             )
         if len(final) > 1:
             found = "; ".join(f"{self.marks[bit].op} in '{self.marks[bit].module}'" for bit in final)
             raise py_error(
-                "Multiple independent losses found in graph. Graph must have one final loss. Wrap final graph loss in "
+                "Multiple independent losses found in graph. Graph must have one final loss. Wrap final "
+                "graph loss in "
                 f"poptorch.identity_loss. Losses: {found}."
             )
         mark = self.marks[final[0]]
         if not mark.is_explicit and final[0] in self._followed_by:
             op, module = self._followed_by[final[0]]
             raise py_error(
-                f"Arithmetic after the loss: aten::{op} in '{module}' takes the result of {mark.op}, but PopTorch "
+                f"Arithmetic after the loss: aten::{op} in '{module}' takes the result of {mark.op}, but "
+                "PopTorch "
                 f"differentiates only {mark.op} itself, silently. Wrap final graph loss in "
                 "poptorch.identity_loss(total, reduction='none'), or detach what is only a metric."
             )

@@ -19,7 +19,8 @@ def host_state(model: nn.Module, graph: Graph) -> Dict[str, Tensor]:
 
 
 class DeviceWeights:
-    """One copy of the weights for all replicas, and a copy per replica of the buffers that the forward writes into.
+    """One copy of the weights for all replicas, and a copy per replica of the buffers that the forward
+    writes into.
 
     `storage` holds each weight in its device type; the program works on float32 twins of float16 weights.
     """
@@ -52,7 +53,9 @@ class DeviceWeights:
         ]
 
     def state(self, replica: int) -> List[Tensor]:
-        """The program's state for one replica; integer buffers that the forward writes into start afresh each time."""
+        """The program's state for one replica; integer buffers that the forward writes into start afresh
+        each time.
+        """
         values = self._replicas[replica]
         if self._constants:
             values = list(values)
@@ -77,7 +80,9 @@ class DeviceWeights:
 
     @torch.no_grad()
     def upload(self, only: Optional[Set[str]] = None) -> None:
-        """Copy the host's parameters and floating-point buffers (or only some) to the device, to all replicas."""
+        """Copy the host's parameters and floating-point buffers (or only some) to the device, to all
+        replicas.
+        """
         for position, (name, tensor) in enumerate(self._host.items()):
             stored = self.storage[name]
             if not tensor_is_variable(stored) or (only is not None and name not in only):
@@ -97,5 +102,7 @@ class DeviceWeights:
 
 
 def tensor_is_variable(tensor: Tensor) -> bool:
-    """Whether a state tensor is a variable on the device: floating-point ones are, the others are constants."""
+    """Whether a state tensor is a variable on the device: floating-point ones are, the others are
+    constants.
+    """
     return tensor.is_floating_point()

@@ -1,4 +1,6 @@
-"""Blocks: which part of a model belongs to which pipeline stage and IPU. Outside of a trace they do nothing."""
+"""Blocks: which part of a model belongs to which pipeline stage and IPU. Outside of a trace they do
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ class Block(nn.Module):
     def __enter__(self) -> None:
         _begin(self._user_id, self._ipu_id)
 
-    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # noqa: A002 - the vendor's name
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
         tracer = _context.current()
         if tracer is not None:
             tracer.blocks.end()
@@ -89,13 +91,14 @@ class LegacyBeginBlockFn(nn.Module):
         _check_ids(user_id, ipu_id)
         self._layer_to_call, self._user_id, self._ipu_id = layer_to_call, user_id, ipu_id
 
-    def __call__(self, *input: Any, **kwargs: Any) -> Any:  # noqa: A002 - the vendor's name
+    def __call__(self, *input: Any, **kwargs: Any) -> Any:  # noqa: D102 - the vendor's name
         _begin(self._user_id, self._ipu_id)
         return self._layer_to_call(*input, **kwargs)
 
 
 def BeginBlock(layer_to_call: Any, user_id: Any = None, ipu_id: Optional[int] = None) -> Any:
-    """Let a block begin whenever the module runs; it lasts until the next begins. Changes the module in place.
+    """Let a block begin whenever the module runs; it lasts until the next begins. Changes the module in
+    place.
 
     Refused: a module that begins a block already, and what cannot be called (Error).
     """
@@ -106,7 +109,8 @@ def BeginBlock(layer_to_call: Any, user_id: Any = None, ipu_id: Optional[int] = 
     _check_ids(user_id, ipu_id)
     if any(isinstance(hook, _BeginHook) for hook in layer_to_call._forward_pre_hooks.values()):
         raise py_error(
-            f"{type(layer_to_call).__name__} has already been assigned to a block: a module can begin only one. "
+            f"{type(layer_to_call).__name__} has already been assigned to a block: a module can begin only "
+            "one. "
             "Call poptorch.removeBlocks(module) first, or use separate module instances."
         )
     layer_to_call.register_forward_pre_hook(_BeginHook(user_id, ipu_id))

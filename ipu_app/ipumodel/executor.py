@@ -1,24 +1,31 @@
-"""PoplarExecutor, trainingModel and inferenceModel: a model compiled on its first call and run in device order."""
+"""PoplarExecutor, trainingModel and inferenceModel: a model compiled on its first call and run in device
+order.
+"""
 
 from __future__ import annotations
 
-import datetime
 import time
 import weakref
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 from torch import Tensor, nn
 
-from . import _checks, _devices, _host_model, optim
+from . import _checks, _devices, _executor_files, _files, _hooks, _host_model, optim
+from ._accumulation import AutomaticLossScale
 from ._args import CallArguments
+from ._batching import Batching
+from ._custom_args import ICustomArgParser, registerCustomArgParser
 from ._device_optim import DeviceOptimizer
-from ._engine import Batching, Engine
+from ._engine import Engine
 from ._errors import py_error
+from ._executor_files import Files
+from ._hooks import registerPostCompileHook, registerPreCompileHook
 from ._logging import logger
 from ._mutation import mutated_state
 from ._outputs import OutputCollector, OutputStructure
 from ._program import Program
+from ._queries import Queries
 from ._random import DeviceRandom
 from ._report import CompilationReport, make_report
 from ._rounding import weight_rounding
@@ -27,12 +34,23 @@ from .enums import ConnectionType, OutputMode
 from .options import Options
 from .tracing import trace
 
-Latency = Tuple[float, float, float]
+__all__ = [
+    "ICustomArgParser",
+    "PoplarExecutor",
+    "inferenceModel",
+    "load",
+    "registerCustomArgParser",
+    "registerPostCompileHook",
+    "registerPreCompileHook",
+    "trainingModel",
+]
 _NOT_COMPILED = "Model has not been compiled or has been destroyed."
 
 
-class PoplarExecutor:
-    """A model on the device. The first call (or `compile`) traces and compiles it; weights live on the device."""
+class PoplarExecutor(Queries, Files):
+    """A model on the device. The first call (or `compile`) traces and compiles it; weights live on the
+    device.
+    """
 
     def __init__(
         self,
@@ -122,7 +140,9 @@ class PoplarExecutor:
     def _compile(self, arguments: CallArguments) -> None:
         started = time.perf_counter()
         options = self._options
+        options._Popart.validate()
         _checks.check_batching(options)
+        _hooks.run_before()
         batching = Batching.of(options)
         trainer = None if self._training else _host_model.holder(self._user_model)
         if trainer is not None:
@@ -146,22 +166,29 @@ class PoplarExecutor:
             host, replicas=batching.replicas, mutated=mutated, training=self._training
         )
         self._uploaded_versions = self._host_versions()
-        self._engine = Engine(program, self._weights, batching, self._rng, self._device_optimizer(host))
+        scale = AutomaticLossScale() if self._training and self._scales_automatically() else None
+        self._engine = Engine(
+            program, self._weights, batching, self._rng, self._device_optimizer(host), scale
+        )
         self._compilation_s = time.perf_counter() - started
+        _hooks.run_after()
 
     def _device_optimizer(self, host: Dict[str, Tensor]) -> Optional[DeviceOptimizer]:
         if not self._training:
             return None
         assert self._optimizer is not None
         parameters = {name: tensor for name, tensor in host.items() if isinstance(tensor, nn.Parameter)}
-        automatic = self._options._Popart.options.get("automaticLossScalingSettings.enabled", False)
+        automatic = self._scales_automatically()
         return DeviceOptimizer(
             self._optimizer,
             parameters,
             {name: self._weights.storage[name] for name in parameters},
-            auto_loss_scaling=bool(automatic),
+            auto_loss_scaling=automatic,
             round_weights=weight_rounding(self._options, self._rng),
         )
+
+    def _scales_automatically(self) -> bool:
+        return bool(self._options._Popart.options.get("automaticLossScalingSettings.enabled", False))
 
     def _host_versions(self) -> List[int]:
         with torch._C.DisableTorchFunction():
@@ -281,42 +308,6 @@ class PoplarExecutor:
     def rng_state(self, state: List[int]) -> None:
         self._rng.state = list(state)
 
-    def compilationTime(self) -> datetime.timedelta:
-        """Time that compiling took here; says nothing of the SDK's compiler."""
-        return datetime.timedelta(seconds=self._compilation_s)
-
-    def cycleCount(self) -> int:
-        """Refused: there is no hardware to count cycles on."""
-        self._need_compiled()
-        raise py_error(
-            "cycleCount needs Options.logCycleCount(True) and IPU hardware; the simulator counts none."
-        )
-
-    def getLatency(self) -> Latency:
-        """(min, max, average) seconds of the last call on this host; no IPU's figure."""
-        return self._latency(self._last_call_s)
-
-    def getComputeLatency(self) -> Latency:
-        """As getLatency: on the host, computing is all there is."""
-        return self._latency(self._last_call_s)
-
-    def getHostIpuLatency(self) -> Latency:
-        """Zeros: nothing is transferred."""
-        return self._latency(0.0)
-
-    def getIpuHostLatency(self) -> Latency:
-        """Zeros: nothing is transferred."""
-        return self._latency(0.0)
-
-    def _latency(self, seconds: float) -> Latency:
-        self._need_compiled()
-        return seconds, seconds, seconds
-
-    def getTensorNames(self) -> List[str]:
-        """Names of the device's weights."""
-        self._need_compiled()
-        return list(self._weights.storage)
-
     def __getattr__(self, attr: str) -> Any:
         if attr.startswith("_"):
             raise AttributeError(attr)
@@ -354,10 +345,32 @@ def trainingModel(
         raise RuntimeError(
             "This model is already wrapped for training: call destroy() on its executor first."
         )
-    return PoplarExecutor(_host_model.shallow_copy(user_model), options, True, "3.4.0", optimizer, user_model)
+    return PoplarExecutor(
+        _host_model.shallow_copy(user_model), options, True, _files.VERSION, optimizer, user_model
+    )
 
 
 def inferenceModel(model: Any, options: Optional[Options] = None) -> PoplarExecutor:
     """Wrap a model for inference: Training.gradientAccumulation must be 1."""
     user_model = _unwrapped(model)
-    return PoplarExecutor(_host_model.shallow_copy(user_model), options, False, "3.4.0", None, user_model)
+    return PoplarExecutor(
+        _host_model.shallow_copy(user_model), options, False, _files.VERSION, None, user_model
+    )
+
+
+def load(filename: str, edit_opts_fn: Optional[Callable[[Options], None]] = None) -> PoplarExecutor:
+    """Make a compiled executor from a file that holds its model; `edit_opts_fn` may change run-time
+    options.
+    """
+    content = _files.read(filename)
+    if content["model"] is None:
+        raise py_error(
+            f"{filename} was saved with export_model=False: use executor.loadExecutable(filename)."
+        )
+    options = content["options"]
+    if edit_opts_fn is not None:
+        edit_opts_fn(options)
+    make = trainingModel if content["training"] else inferenceModel
+    executor = make(content["model"], options, *([content["optimizer"]] if content["training"] else []))
+    _executor_files.restore(executor, content)
+    return executor

@@ -128,7 +128,7 @@ def set_overlap_for_output(output_tensors: Any, mode: OverlapMode) -> Any:
     return _overlap(output_tensors, mode, "set_overlap_for_output")
 
 
-def ipu_print_tensor(
+def ipu_print_tensor(  # noqa: PLR0913 - the vendor's signature
     tensor: Tensor,
     title: str = "",
     print_gradient: bool = True,
@@ -162,7 +162,7 @@ def dynamic_slice(tensor: Tensor, dim: int, start: Any, size: int, step: int) ->
     return tensor.index_select(dim, index)
 
 
-def dynamic_update(input: Tensor, src: Tensor, dim: int, start: Any, size: int) -> Tensor:  # noqa: A002 - the vendor's
+def dynamic_update(input: Tensor, src: Tensor, dim: int, start: Any, size: int) -> Tensor:
     """A copy of `input` with `size` elements of `dim` from `start` replaced by `src`."""
     if size != src.shape[dim]:
         raise ValueError(f"dynamic_update: size={size} must be that of src, {src.shape[dim]}")
@@ -179,7 +179,8 @@ def _refuse_in_training(name: str) -> None:
     tracer = _context.current()
     if tracer is not None and tracer.training:
         raise py_error(
-            f"poptorch.{name} is only supported in inference models, not in training (in '{tracer.paths.current}'). "
+            f"poptorch.{name} is only supported in inference models, not in training (in "
+            f"'{tracer.paths.current}'). "
             "Use torch.where, or unroll the loop in Python."
         )
 
@@ -187,7 +188,8 @@ def _refuse_in_training(name: str) -> None:
 def _refuse_here(name: str) -> None:
     if _context.current() is not None:
         raise py_error(
-            f"poptorch.{name} is not available in the simulated PopTorch: compute it outside of the model, or run this "
+            f"poptorch.{name} is not available in the simulated PopTorch: compute it outside of the model, "
+            "or run this "
             "model with the SDK."
         )
 
@@ -236,7 +238,7 @@ class CPU:
         self.inputs: Optional[Tuple[Any, ...]] = None
         self.outputs: Any = None
 
-    def __call__(self, *input: Any, **kwargs: Any) -> Any:  # noqa: A002 - the vendor's name
+    def __call__(self, *input: Any, **kwargs: Any) -> Any:  # noqa: D102 - a call is a call
         _refuse_in_training("CPU")
         _refuse_here("CPU")
         return self._layer_to_call(*input, **kwargs)
@@ -262,20 +264,20 @@ class NameScope:
     def __enter__(self) -> None:
         """No effect on values."""
 
-    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # noqa: A002 - the vendor's name
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
         """No effect on values."""
 
 
 class Attribute:
     """Context manager that sets compiler attributes on the operations inside."""
 
-    def __init__(self, **attributes: Any) -> None:
-        self._attributes = attributes
+    def __init__(self, **kwargs: Any) -> None:
+        self._attributes = kwargs
 
     def __enter__(self) -> None:
         """No effect on values."""
 
-    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # noqa: A002 - the vendor's name
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
         """No effect on values."""
 
 
@@ -316,7 +318,7 @@ class MultiConv:
     def __enter__(self) -> None:
         """No effect on values."""
 
-    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # noqa: A002 - the vendor's name
+    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
         """No effect on values."""
 
 

@@ -1,9 +1,9 @@
 """Records one forward pass on shape-only tensors, as PopTorch's dispatcher does, and refuses what it refuses.
 
-The whole Python forward runs once, on `meta` tensors of micro-batch shape. A dispatch mode sees every ATen operation
-below torch's composites; a function mode sees the calls above them, for the rules that only show there (losses, type
-casts of convolutions and norms, reading values). The result is a `Graph`, which the executor turns into a program:
-whatever Python did or decided in the forward is frozen, as on the device.
+The whole Python forward runs once, on `meta` tensors of micro-batch shape. A dispatch mode sees every ATen
+operation below torch's composites; a function mode sees the calls above them, for the rules that only show
+there (losses, type casts of convolutions and norms, reading values). The result is a `Graph`, which the
+executor turns into a program: whatever Python did or decided in the forward is frozen, as on the device.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from . import _context, _factories, _rules_calls, _rules_dispatch, _rules_loss
 from ._blocks_state import BlockTracker
 from ._errors import py_error
-from ._graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name
+from ._graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name, tensors_in
 from ._module_paths import ModulePaths
 from ._rules_ops import remedy_for
 
@@ -34,14 +34,18 @@ def _shape_only(shape: Tuple[int, ...], dtype: torch.dtype) -> Tensor:
 
 
 def device_dtype(dtype: torch.dtype) -> torch.dtype:
-    """The type that the device uses for a host type: 64-bit types are narrowed; others than numbers are refused."""
+    """The type that the device uses for a host type: 64-bit types are narrowed; others than numbers are
+    refused.
+    """
     if dtype.is_complex:
         raise py_error(f"Unsupported input type {dtype}: the device has no complex numbers")
     return _NARROWED.get(dtype, dtype)
 
 
 class Tracer:
-    """State of one trace: the graph so far, which tensor is which value, blocks, losses and what was refused."""
+    """State of one trace: the graph so far, which tensor is which value, blocks, losses and what was
+    refused.
+    """
 
     def __init__(self, model: nn.Module, strategy: Any, *, training: bool) -> None:
         self.graph = Graph()
@@ -100,7 +104,8 @@ class Tracer:
             return Ref(number)
         shape = list(tensor.shape)
         raise py_error(
-            f"Expected an IPU tensor but got tensor(device={tensor.device.type}, shape={shape}, dtype={tensor.dtype}) "
+            f"Expected an IPU tensor but got tensor(device={tensor.device.type}, shape={shape}, "
+            f"dtype={tensor.dtype}) "
             f"in aten::{op} in '{self.paths.current}'. Register it as a buffer of the model, or move it with "
             "`.to(x.device)`, which compiles it in as a constant."
         )
@@ -149,7 +154,8 @@ class Tracer:
         if self.unsupported:
             names = sorted({entry.split(" ")[0] for entry in self.unsupported})
             raise py_error(
-                f"Unsupported ops found in compiled model: [{', '.join(names)}]. {'; '.join(self.unsupported)}."
+                f"Unsupported ops found in compiled model: [{', '.join(names)}]. "
+                f"{'; '.join(self.unsupported)}."
             )
 
 
@@ -167,8 +173,16 @@ class _RecordingMode(TorchDispatchMode):
 
 
 @contextlib.contextmanager
+def _modes(tracer: Tracer) -> Iterator[None]:
+    with torch.set_grad_enabled(tracer.training), _rules_calls.CallMode(tracer), _RecordingMode(tracer):
+        yield
+
+
+@contextlib.contextmanager
 def _shape_only_state(model: nn.Module, tracer: Tracer) -> Iterator[None]:
-    """Put shape-only stand-ins in the place of all parameters and buffers; Error if the forward replaces one."""
+    """Put shape-only stand-ins in the place of all parameters and buffers; Error if the forward replaces
+    one.
+    """
     originals: List[Tuple[Dict[str, Any], str, Optional[Tensor], Optional[Tensor], str]] = []
     stand_ins: Dict[int, Tensor] = {}
     for path, module in model.named_modules(remove_duplicate=True):
@@ -221,8 +235,8 @@ def trace(
 ) -> Tuple[Tracer, Any]:
     """Run the forward once on shapes and return the finished tracer and the (shape-only) outputs.
 
-    `args` and `kwargs` are nested structures whose tensors have micro-batch shape already. Errors of the user's own
-    code pass through unchanged.
+    `args` and `kwargs` are nested structures whose tensors have micro-batch shape already. Errors of the
+    user's own code pass through unchanged.
     """
     tracer = Tracer(model, strategy, training=training)
     stand = lambda item: _input_stand_in(tracer, item) if isinstance(item, Tensor) else item  # noqa: E731
@@ -230,9 +244,8 @@ def trace(
     getattr(strategy, "onStartTracing", lambda: None)()
     _context.push(tracer)
     try:
-        with _shape_only_state(model, tracer), tracer.paths, _factories.patched(META):
-            with torch.set_grad_enabled(training), _rules_calls.CallMode(tracer), _RecordingMode(tracer):
-                outputs = model(*args, **kwargs)
+        with _shape_only_state(model, tracer), tracer.paths, _factories.patched(META), _modes(tracer):
+            outputs = model(*args, **kwargs)
     finally:
         _context.pop()
     tracer.check_finished()
@@ -257,10 +270,3 @@ def _finish(tracer: Tracer, outputs: Any) -> None:
     if tracer.training:
         graph.loss = tracer.losses.final_loss(graph)
     graph.prune()
-
-
-def tensors_in(structure: Any) -> List[Tensor]:
-    """The tensors of a nested structure, in order."""
-    found: List[Tensor] = []
-    map_structure(structure, lambda item: found.append(item) if isinstance(item, Tensor) else None)
-    return found
