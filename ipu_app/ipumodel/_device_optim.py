@@ -25,7 +25,9 @@ class DeviceOptimizer:
     ``named_parameters`` are the wrapped model's parameters by name: the optimizer's are found among them by
     data pointer (KeyError otherwise); parameters in no group or without requires_grad are left alone.
     ``device_parameters`` are the tensors to update, by the same names; default: the same tensors.
-    ``round_weights(values, dtype)`` turns float32 results into half weights; default: to nearest.
+    ``snapshot`` is an earlier reading of the optimizer to work from (PopTorch reads it when a model is
+    wrapped); default: it is read now. ``round_weights(values, dtype)`` turns float32 results into half
+    weights; default: to nearest.
     """
 
     def __init__(
@@ -36,11 +38,12 @@ class DeviceOptimizer:
         *,
         auto_loss_scaling: bool = False,
         round_weights: Optional[Rounding] = None,
+        snapshot: Optional[OptimizerSnapshot] = None,
     ) -> None:
         self._auto_loss_scaling = auto_loss_scaling
         self._round_weights = round_weights
         self._optimizer = optimizer
-        self._snapshot = read_optimizer(optimizer, auto_loss_scaling)
+        self._snapshot = snapshot or read_optimizer(optimizer, auto_loss_scaling)
         self._steps = 0
         self.loss_scaling = float(self._snapshot.loss_scaling.value)
         targets = named_parameters if device_parameters is None else device_parameters
