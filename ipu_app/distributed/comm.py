@@ -16,7 +16,7 @@ import contextlib
 import importlib.util
 from abc import ABC, abstractmethod
 from types import TracebackType
-from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, cast
 
 import torch
 from torch import nn
@@ -76,17 +76,20 @@ class Comm(ABC):
         The result has the same form (a sequence comes back as a list, a tensor as a float64 tensor on the
         CPU).
         """
-        if isinstance(values, torch.Tensor):
-            return self._sum_float64(values)
-        if isinstance(values, Mapping):
-            names = sorted(values)
-            sums = self._sum_float64(torch.tensor([float(values[n]) for n in names], dtype=torch.float64))
-            by_name = dict(zip(names, sums.tolist()))
-            return {name: by_name[name] for name in values}  # type: ignore[return-value]
-        if isinstance(values, Sequence):
-            floats = [float(value) for value in values]
-            return self._sum_float64(torch.tensor(floats, dtype=torch.float64)).tolist()
-        return self._sum_float64(torch.tensor([float(values)], dtype=torch.float64)).item()
+        given: Any = values
+        result: Any
+        if isinstance(given, torch.Tensor):
+            result = self._sum_float64(given)
+        elif isinstance(given, Mapping):
+            # in one order everywhere, whatever order each process filled its mapping in
+            names = sorted(given)
+            sums = dict(zip(names, self._sum_floats([given[name] for name in names])))
+            result = {name: sums[name] for name in given}
+        elif isinstance(given, Sequence):
+            result = self._sum_floats(given)
+        else:
+            result = self._sum_floats([given])[0]
+        return cast(N, result)
 
     def broadcast_state(self, state: Any) -> Any:
         """Return the root's state on every process: nested dicts, lists, tuples of tensors, numbers, strings.
@@ -163,6 +166,10 @@ class Comm(ABC):
         # a copy on purpose: the caller's tensor stays as it was
         total = values.detach().to(device=self.device, dtype=torch.float64, copy=True)
         return self.all_reduce_(total).cpu()
+
+    def _sum_floats(self, values: Sequence[float]) -> List[float]:
+        total = self._sum_float64(torch.tensor([float(value) for value in values], dtype=torch.float64))
+        return [float(value) for value in total.tolist()]
 
     def _broadcast_text(self, text: str) -> str:
         raw = torch.tensor(list(text.encode("utf-8")), dtype=torch.uint8)

@@ -69,4 +69,4 @@ class HorovodComm(Comm):
 
 
 def _shares(first: torch.Tensor, second: torch.Tensor) -> bool:
-    return first.data_ptr() == second.data_ptr()
+    return bool(first.data_ptr() == second.data_ptr())

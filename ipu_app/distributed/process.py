@@ -21,7 +21,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_S = 0.1
 # <linux/prctl.h>
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def run_job(
@@ -33,9 +33,11 @@ def run_job(
     them, and as soon as the launcher has ended, what is left of its tree gets SIGTERM, and ``kill_after_s``
     seconds later SIGKILL. Call it from the main thread.
     """
-    _adopt_orphans()
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
     mine_before = set(_children_of(os.getpid()))
-    child = subprocess.Popen(list(argv), env=dict(environ), start_new_session=True)
+    child = subprocess.Popen(
+        list(argv), env=dict(environ), start_new_session=True, preexec_fn=_end_with_parent
+    )
     received: List[int] = []
     try:
         with _forwarding(child, received):
@@ -129,7 +131,11 @@ def _parents() -> Dict[int, int]:
     return parents
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of descendants whose own parent ends before them."""
+def _end_with_parent() -> None:
+    """In the launcher: be told to end when this process is killed and can tell nobody."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)

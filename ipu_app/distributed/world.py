@@ -122,7 +122,10 @@ def _poprun(environ: Environ) -> Optional[World]:
 def _horovodrun(environ: Environ) -> Optional[World]:
     names = ("HOROVOD_RANK", "HOROVOD_SIZE", "HOROVOD_LOCAL_RANK", "HOROVOD_LOCAL_SIZE")
     values = _all_or_none(environ, names)
-    return World("horovodrun", *values) if values is not None else None
+    if values is None:
+        return None
+    rank, size, local_rank, local_size = values
+    return World("horovodrun", rank, size, local_rank, local_size)
 
 
 def _torchrun(environ: Environ) -> Optional[World]:
@@ -130,8 +133,9 @@ def _torchrun(environ: Environ) -> Optional[World]:
     if values is None:
         return None
     # some cluster operators set only these two, for one process per host
+    rank, size = values
     local_rank = _number(environ, "LOCAL_RANK", 0)
-    return World("torchrun", *values, local_rank, _number(environ, "LOCAL_WORLD_SIZE", local_rank + 1))
+    return World("torchrun", rank, size, local_rank, _number(environ, "LOCAL_WORLD_SIZE", local_rank + 1))
 
 
 def _mpirun(environ: Environ) -> Optional[World]:
@@ -139,8 +143,9 @@ def _mpirun(environ: Environ) -> Optional[World]:
     values = _all_or_none(environ, tuple(prefix + name for name in ("RANK", "SIZE")))
     if values is None:
         return None
+    rank, size = values
     local_rank = _number(environ, prefix + "LOCAL_RANK", 0)
-    return World("mpirun", *values, local_rank, _number(environ, prefix + "LOCAL_SIZE", local_rank + 1))
+    return World("mpirun", rank, size, local_rank, _number(environ, prefix + "LOCAL_SIZE", local_rank + 1))
 
 
 def _slurm(environ: Environ) -> Optional[World]:

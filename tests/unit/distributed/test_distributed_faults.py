@@ -95,6 +95,21 @@ def test_a_terminated_launch_takes_everything_with_it(job: Running) -> None:
     assert seconds < LIMIT_S
 
 
+def test_a_killed_launch_takes_torchrun_with_it(tmp_path: Path) -> None:
+    skip_if_missing("torchrun")
+    running = Running("torchrun", tmp_path)
+    tree = descendants(running.launch.pid)
+    running.launch.kill()
+    running.launch.wait()
+    deadline = time.monotonic() + LIMIT_S
+    while any(map(is_alive, tree)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    left = [pid for pid in tree if is_alive(pid)]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == []
+
+
 def test_a_killed_launcher_leaves_no_instances(job: Running) -> None:
     (launcher,) = direct_children(job.launch.pid)
     os.kill(launcher, signal.SIGKILL)

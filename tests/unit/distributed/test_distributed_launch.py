@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -11,6 +12,8 @@ from ipu_app.__main__ import main
 from ipu_app.distributed.job import Job
 from ipu_app.distributed.launch import choose_launcher, launch_command
 from ipu_app.distributed.poprun import PopRunOptions
+from pipelines.geometry import BatchGeometry
+from pipelines.plan import PipelinePlan, PlannedModel, SavedPlan, save_plan
 
 # every flag of PopRun that its user guide documents and this application may use
 POPRUN_FLAGS = {
@@ -227,6 +230,36 @@ def test_settings_without_effect_are_refused(
 ) -> None:
     assert main(["launch", "--dry-run", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.fixture()
+def plan_file(tmp_path: Path) -> Path:
+    plan = PipelinePlan.from_splits(["block3b"])
+    geometry = BatchGeometry(micro_batch=12, accumulation=8, replicas=2, instances=4)
+    model = PlannedModel(name="b0", group_size=16, norm="ln_pn", resolution=224, precision="16.16")
+    path = tmp_path / "plan.json"
+    save_plan(path, SavedPlan(plan, geometry, model))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("given", "instances"), [([], "4"), (["--instances", "2"], "2"), (["--replicas", "8"], "4")]
+)
+def test_a_plan_fills_the_numbers_in(
+    given: List[str], instances: str, plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = dry_run(capsys, "--launcher", "poprun", "--plan", str(plan_file), *given, "--", "train")
+    _, flags, _ = poprun_parts(words)
+    numbers = (flags["--num-instances"], flags["--num-replicas"], flags["--ipus-per-replica"])
+    assert numbers == (instances, "8", "2")
+
+
+def test_numbers_that_the_plan_was_not_made_for_are_refused(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("replicas", "16"), ("ipus-per-replica", "4")):
+        assert main(["launch", "--plan", str(plan_file), f"--{name}", value, "--", "train"]) == 2
+        assert f"{name.replace('-', '_')}={value}: the plan" in capsys.readouterr().err
 
 
 def test_poprun_options_check_themselves() -> None:
