@@ -6,13 +6,21 @@ refuse; no time measured on it says anything about an IPU.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
-from . import enums, optim, options, popdist, profiling, testing
-from ._errors import ConfigFileError, Error, RecoverableError, UnrecoverableError
-from ._logging import logger, setLogLevel
-from .dataloader import AsynchronousDataAccessor, DataLoader
+from . import enums, ops, optim, options, popdist, profiling, testing
+from ._errors import (
+    ConfigFileError,
+    Error,
+    RecoverableError,
+    UnrecoverableError,
+)
+from ._logging import (
+    logger,
+    setLogLevel,
+)
+from .dataloader import (
+    AsynchronousDataAccessor,
+    DataLoader,
+)
 from .enums import (
     AutoStage,
     CommGroupType,
@@ -30,8 +38,53 @@ from .enums import (
     SyncPattern,
     VariableRetrievalMode,
 )
-from .hardware import ipuHardwareIsAvailable, ipuHardwareVersion
-from .options import Options, TensorLocationSettings
+from .executor import (
+    ICustomArgParser,
+    PoplarExecutor,
+    inferenceModel,
+    load,
+    registerCustomArgParser,
+    registerPostCompileHook,
+    registerPreCompileHook,
+    trainingModel,
+)
+from .hardware import (
+    ipuHardwareIsAvailable,
+    ipuHardwareVersion,
+)
+from .ops import (
+    CPU,
+    Attribute,
+    BeginBlock,
+    Block,
+    BlockFunction,
+    LegacyBeginBlockFn,
+    MultiConv,
+    NameScope,
+    cond,
+    createPoptorchError,
+    ctc_beam_search_decoder,
+    custom_op,
+    dynamic_slice,
+    dynamic_update,
+    for_loop,
+    fps,
+    identity_loss,
+    ipu_print_tensor,
+    isRunningOnIpu,
+    nearest,
+    nop,
+    recomputationCheckpoint,
+    removeBlocks,
+    serializedMatMul,
+    set_available_memory,
+    set_overlap_for_input,
+    set_overlap_for_output,
+)
+from .options import (
+    Options,
+    TensorLocationSettings,
+)
 from .strategies import (
     BlockId,
     ParallelPhasedExecution,
@@ -47,14 +100,83 @@ __version__ = "3.4.0-simulator"
 #: true here only: tells the simulator from the vendor's package
 IS_SIMULATOR = True
 
-#: names of the half that runs models, found in these modules on first use
-_LATE = ("ops", "executor")
-
-
-def __getattr__(name: str) -> Any:
-    for module in _LATE:
-        try:
-            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
-        except (ImportError, AttributeError):
-            continue
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__all__ = [
+    "AsynchronousDataAccessor",
+    "Attribute",
+    "AutoStage",
+    "BeginBlock",
+    "Block",
+    "BlockFunction",
+    "BlockId",
+    "CPU",
+    "CommGroupType",
+    "ConfigFileError",
+    "ConnectionType",
+    "DataLoader",
+    "DataLoaderMode",
+    "Error",
+    "HalfFloatCastingBehavior",
+    "ICustomArgParser",
+    "IS_SIMULATOR",
+    "LegacyBeginBlockFn",
+    "Liveness",
+    "MatMulSerializationMode",
+    "MeanReductionStrategy",
+    "MultiConv",
+    "MultiConvPlanType",
+    "NameScope",
+    "Options",
+    "OutputMode",
+    "OverlapMode",
+    "ParallelPhasedExecution",
+    "Phase",
+    "PipelinedExecution",
+    "PoplarExecutor",
+    "RecoverableError",
+    "ReductionType",
+    "SerialPhasedExecution",
+    "ShardedExecution",
+    "SharingStrategy",
+    "Stage",
+    "SyncPattern",
+    "TensorLocationSettings",
+    "UnrecoverableError",
+    "VariableRetrievalMode",
+    "__version__",
+    "cond",
+    "createPoptorchError",
+    "ctc_beam_search_decoder",
+    "custom_op",
+    "dynamic_slice",
+    "dynamic_update",
+    "enums",
+    "for_loop",
+    "fps",
+    "identity_loss",
+    "inferenceModel",
+    "ipuHardwareIsAvailable",
+    "ipuHardwareVersion",
+    "ipu_print_tensor",
+    "isRunningOnIpu",
+    "load",
+    "logger",
+    "nearest",
+    "nop",
+    "ops",
+    "optim",
+    "options",
+    "popdist",
+    "profiling",
+    "recomputationCheckpoint",
+    "registerCustomArgParser",
+    "registerPostCompileHook",
+    "registerPreCompileHook",
+    "removeBlocks",
+    "serializedMatMul",
+    "setLogLevel",
+    "set_available_memory",
+    "set_overlap_for_input",
+    "set_overlap_for_output",
+    "testing",
+    "trainingModel",
+]

@@ -23,6 +23,7 @@ from ._executor_files import Files
 from ._hooks import registerPostCompileHook, registerPreCompileHook
 from ._logging import logger
 from ._mutation import mutated_state
+from ._optim_snapshot import read_optimizer
 from ._outputs import OutputCollector, OutputStructure
 from ._program import Program
 from ._queries import Queries
@@ -79,6 +80,8 @@ class PoplarExecutor(Queries, Files):
                     "This model is already wrapped for training: call destroy() on its executor first."
                 )
             self._optimizer = optimizer or optim.SGD(self._user_model.parameters(), lr=0.01)
+            # Read when wrapping: later edits count from the next setOptimizer on.
+            self._optimizer_values = read_optimizer(self._optimizer, self._scales_automatically())
             _host_model.hold(self._user_model, self)
 
     # ---- running
@@ -185,6 +188,7 @@ class PoplarExecutor(Queries, Files):
             {name: self._weights.storage[name] for name in parameters},
             auto_loss_scaling=automatic,
             round_weights=weight_rounding(self._options, self._rng),
+            snapshot=self._optimizer_values,
         )
 
     def _scales_automatically(self) -> bool:
@@ -234,9 +238,10 @@ class PoplarExecutor(Queries, Files):
         """Take over learning rates and other variable attributes for the next calls."""
         if not self._training:
             raise py_error("setOptimizer is for training models: this one is for inference.")
-        self._optimizer = optimizer
+        values = read_optimizer(optimizer, self._scales_automatically())
         if self._engine is not None and self._engine.optimizer is not None:
             self._engine.optimizer.update(optimizer)
+        self._optimizer, self._optimizer_values = optimizer, values
 
     # ---- devices
 
