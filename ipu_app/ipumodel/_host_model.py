@@ -19,7 +19,9 @@ Sync = Callable[[], Any]
 _LINK = "_ipu_executor"
 # attributes of the model that never need the device's weights
 _QUIET = frozenset(
-    "__class__ __dict__ __setattr__ __deepcopy__ train eval training _ipu_executor copyWeightsToHostIfNeeded".split()
+    """
+    __class__ __dict__ __setattr__ __deepcopy__ train eval training _ipu_executor copyWeightsToHostIfNeeded
+    """.split()
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ._errors import py_error
@@ -15,6 +16,9 @@ from ._rules_loss import LOSS_FUNCTIONS
 if TYPE_CHECKING:
     from .tracing import Tracer
 
+_CROSS_ENTROPY_ARGUMENTS = (
+    "input target weight size_average ignore_index reduce reduction label_smoothing".split()
+)
 _host_tensor = torch.tensor  # as it is outside of a trace, which replaces the name
 _READERS = {
     "item",
@@ -82,6 +86,25 @@ def _loss(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, 
     if number is not None:
         tracer.losses.mark(number, func.__name__, tracer.paths.current, explicit=False)
     return result
+
+
+def _cross_entropy(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
+    """With label smoothing: the nll, which marks a loss, and arithmetic after it, whatever torch's version does."""
+    given = dict(zip(_CROSS_ENTROPY_ARGUMENTS, args), **kwargs)
+    smoothing = given.get("label_smoothing", 0.0)
+    logits, target = given["input"], given["target"]
+    if not tracer.is_traced(logits) or not smoothing or logits.shape == target.shape:
+        return func(*args, **kwargs)
+    ignored, reduction = given.get("ignore_index", -100), given.get("reduction", "mean")
+    log_p = F.log_softmax(logits, 1)
+    nll = F.nll_loss(log_p, target, given.get("weight"), ignore_index=ignored, reduction=reduction)
+    is_ignored = target == ignored
+    smooth = (-log_p.sum(1)).masked_fill(is_ignored, 0.0)
+    if reduction == "mean":
+        smooth = smooth.sum() / (target.numel() - is_ignored.sum())
+    elif reduction == "sum":
+        smooth = smooth.sum()
+    return nll * (1.0 - smoothing) + smooth * (smoothing / logits.shape[1])
 
 
 def _convolution(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
@@ -182,6 +205,7 @@ _RULES: Dict[str, Callable[["Tracer", Any, Tuple[Any, ...], Dict[str, Any]], Any
     **dict.fromkeys(LOSS_FUNCTIONS, _loss),
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
     **dict.fromkeys(("__getitem__", "__setitem__", "index_put", "index_put_"), _indexing),
+    "cross_entropy": _cross_entropy,
     "one_hot": _one_hot,
     "take_along_dim": _take_along_dim,
     "tensor": _constant,
