@@ -84,6 +84,7 @@ def _draw_step(axes: Any, estimate: StepEstimate) -> None:
     times = [stage.times for stage in estimate.stages]
     phases = list(pipeline_phases(times, shown, estimate.plan.schedule))
     bars, end_ms = lay_out(phases)
+    break_ms = _break_ms(phases)
     tail_ms = 1e3 * (estimate.time.allreduce_s + estimate.time.update_s + estimate.time.offload_s)
     num_stages = estimate.plan.num_stages
     for stage in range(num_stages):
@@ -98,14 +99,16 @@ def _draw_step(axes: Any, estimate: StepEstimate) -> None:
             edgecolor="white",
             linewidth=0.5,
         )
-    _number_bars(axes, bars, end_ms)
+    _number_bars(axes, bars, end_ms, hidden=hidden, break_ms=break_ms)
     axes.barh(range(num_stages), tail_ms, left=end_ms, height=0.8, color="#e45756", linewidth=0)
     if hidden:
-        _mark_break(axes, phases, hidden, num_stages)
+        _mark_break(axes, break_ms, hidden)
     axes.set_yticks(range(num_stages), [f"IPU {s.ipu}\n{s.first}" for s in estimate.stages], fontsize=8)
     axes.set_ylim(num_stages - 0.5, -0.5 - (0.6 if hidden else 0))
     axes.set_xlim(0, end_ms + tail_ms)
-    axes.set_xlabel("estimated milliseconds" + (f" ({hidden} full slots left out)" if hidden else ""))
+    axes.set_xlabel(
+        "estimated milliseconds; numbers are micro-batches" + (f" ({hidden} left out)" if hidden else "")
+    )
     axes.set_title(_step_title(estimate), fontsize=9)
     _legend(axes)
 
@@ -117,32 +120,37 @@ def _step_title(estimate: StepEstimate) -> str:
     )
 
 
-def _number_bars(axes: Any, bars: Sequence[Bar], end_ms: float) -> None:
-    """Write the micro-batch into bars that are wide enough for it."""
+def _number_bars(axes: Any, bars: Sequence[Bar], end_ms: float, *, hidden: int, break_ms: float) -> None:
+    """Write the micro-batch into bars that are wide enough; after the break the numbers jump by what it
+    hides.
+    """
     for bar in bars:
+        number = bar.micro_batch + (hidden if bar.start_ms >= break_ms else 0)
         if bar.length_ms > end_ms / 60:
             middle = bar.start_ms + bar.length_ms / 2
             colour = "black" if bar.kind == "recompute" else "white"
-            axes.text(
-                middle, bar.stage, str(bar.micro_batch), ha="center", va="center", fontsize=7, color=colour
-            )
+            axes.text(middle, bar.stage, str(number), ha="center", va="center", fontsize=7, color=colour)
 
 
-def _mark_break(axes: Any, phases: Sequence[Phase], hidden: int, num_stages: int) -> None:
-    """Show where the slots that are left out belong: after a slot in which every stage does everything."""
+def _break_ms(phases: Sequence[Phase]) -> float:
+    """Where slots can be left out: before a slot in which every stage does everything."""
     most = max(len(phase) for phase in phases)
     full = [index for index, phase in enumerate(phases) if len(phase) == most]
-    _, at_ms = lay_out(phases[: full[len(full) // 2]])
+    return lay_out(phases[: full[len(full) // 2]])[1]
+
+
+def _mark_break(axes: Any, at_ms: float, hidden: int) -> None:
     axes.axvline(at_ms, color="black", linestyle=(0, (2, 2)), linewidth=1.2)
-    axes.text(at_ms, -0.62, f"... {hidden} more full slots here ...", ha="center", va="bottom", fontsize=8)
+    text = f"{hidden} more slots like these are left out here"
+    axes.text(at_ms, -0.62, text, ha="center", va="bottom", fontsize=8, backgroundcolor="white")
 
 
 def _legend(axes: Any) -> None:
     from matplotlib.patches import Patch
 
     entries = [Patch(color=colour, label=kind) for kind, colour in COLOURS.items()]
-    entries.append(Patch(facecolor="#f2f2f2", edgecolor="#c0c0c0", hatch="////", label="idle"))
-    entries.append(Patch(color="#e45756", label="all-reduce, update"))
+    entries.append(Patch(facecolor="#f2f2f2", edgecolor="#c0c0c0", hatch="////", label="waits"))
+    entries.append(Patch(color="#e45756", label="all-reduce, weight update"))
     axes.legend(
         handles=entries, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncol=5, fontsize=8, frameon=False
     )
