@@ -1,7 +1,8 @@
 """Makes a folder like ImageNet out of real photographs: ``OUT/{train,val}/<class>/*.jpg``.
 
-The photographs ship inside scikit-learn and, if it is installed, scikit-image; nothing is downloaded. Every image is
-a random crop of one of them at ImageNet's usual 500x375 pixels, JPEG quality 75 to 95. Classes differ by a tint.
+The photographs ship inside scikit-learn and, if it is installed, scikit-image; nothing is downloaded. Every
+image is a random crop of one of them at ImageNet's usual 500x375 pixels, JPEG quality 75 to 95. Classes
+differ by a tint.
 
     python -m benchmarks.make_tree /tmp/tree --classes 1000 --train 2 --val 1
 """
@@ -30,7 +31,9 @@ _PHOTOGRAPHS = (
 
 
 def photographs() -> List[Tuple[str, Any]]:
-    """Names and PIL images (RGB) of the photographs found in installed packages; ValueError if there are none."""
+    """Names and PIL images (RGB) of the photographs found in installed packages; ValueError if there
+    are none.
+    """
     found = []
     for package, folder, names in _PHOTOGRAPHS:
         spec = importlib.util.find_spec(package)

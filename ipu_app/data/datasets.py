@@ -8,7 +8,6 @@ preprocess, key), whatever worker, process or host makes it.
 from __future__ import annotations
 
 from pathlib import Path
-from random import Random
 from typing import Any, Callable, List, Optional, Tuple
 
 import numpy as np
@@ -21,6 +20,8 @@ from .decode import ArrayImage, OpenImage, choose_decoder, open_image
 from .embedded import DigitsSource
 from .folder import FolderSource
 from .generated import GeneratedSource, SyntheticSource
+from .keyed_random import KeyedRandom
+from .pixel_ops import PixelOps, choose_pixel_ops
 from .shards import ShardSource, is_shards
 from .source import Source, Subset, UnreadableImageError
 from .transforms import Preprocess
@@ -45,11 +46,12 @@ class ImageDataset(Dataset):
         preprocess: Preprocess,
         *,
         draw_coefficients: Optional[DrawCoefficients] = None,
+        pixel_ops: Optional[PixelOps] = None,
     ) -> None:
         self.source, self.preprocess = source, preprocess
         self.draw_coefficients = draw_coefficients
         self.decoder = choose_decoder(preprocess.decoder)
-        self._resize = transforms.choose_resizers()
+        self._ops = pixel_ops or choose_pixel_ops()
         # one byte per image, shared with the worker processes, so that the main process can report
         self._bad = torch.zeros(len(source), dtype=torch.uint8).share_memory_()
 
@@ -121,10 +123,10 @@ class ImageDataset(Dataset):
         how, source = self.preprocess, self.source
         if not how.augment:
             shorter_side = how.size if source.small else how.shorter_side
-            return transforms.evaluate(image, how.size, shorter_side, resize=self._resize)
-        random = Random((how.seed << 64) | key)  # the same numbers in every version of Python
+            return transforms.evaluate(image, how.size, shorter_side, ops=self._ops)
+        random = KeyedRandom(how.seed, key)
         train = transforms.train_small if source.small else transforms.train_photo
-        return train(image, how.size, random, flip=source.flip, resize=self._resize)
+        return train(image, how.size, random, flip=source.flip, ops=self._ops)
 
 
 def open_source(data: Optional[str], split: str, size: int, *, cache_dir: Optional[Path] = None) -> Source:
@@ -154,6 +156,7 @@ def open_dataset(
     draw_coefficients: Optional[DrawCoefficients] = None,
     cache_dir: Optional[Path] = None,
     limit: Optional[int] = None,
+    pixel_ops: Optional[PixelOps] = None,
 ) -> ImageDataset:
     """Opens ``data`` for ``split`` ("train" or "val"), all of it or a fixed choice of ``limit`` images.
 
@@ -165,4 +168,4 @@ def open_dataset(
     source = open_source(data, split, preprocess.size, cache_dir=cache_dir)
     if limit is not None and limit < len(source):
         source = Subset(source, limit)
-    return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients)
+    return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients, pixel_ops=pixel_ops)

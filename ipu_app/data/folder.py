@@ -77,14 +77,22 @@ class FolderSource(Source):
         """File ``index`` as bytes, and its label; UnreadableImageError where it can not be read."""
         path, place = self._table.entry(index)
         try:
-            with open(os.path.join(self.location, path), "rb", buffering=0) as file:
-                return file.read(), self._label_of[place]
+            return _read_file(f"{self.location}/{path}"), self._label_of[place]
         except OSError as error:
             raise UnreadableImageError(f"{path}: {error.strerror}") from error
 
     def name(self, index: int) -> str:
         """Path of file ``index`` below the data folder."""
         return f"{self._folder.name}/{self._table.entry(index)[0]}"
+
+
+def _read_file(path: str) -> bytes:
+    """All of a file, by three system calls: a file object costs as much again."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _shorten(names: List[str], limit: int = 5) -> str:
