@@ -31,6 +31,16 @@ _SPARE_PLANS = 2  # refined beyond those that are asked for, as refining may cha
 
 
 @dataclass(frozen=True)
+class Shape:
+    """A way to spread the global batch: stages, replicas of the job, micro-batch and accumulation."""
+
+    num_stages: int
+    replicas: int
+    micro_batch: int
+    accumulation: int
+
+
+@dataclass(frozen=True)
 class PlanLimits:
     """What a plan may use. ``memory_limit_bytes`` None is the coarse default; ``max_nodes`` bounds the
     search.
@@ -42,6 +52,8 @@ class PlanLimits:
     precision: str = "16.32"
     offload_optimizer: bool = False
     max_nodes: int = 20_000
+    num_stages: Optional[int] = None
+    micro_batch: Optional[int] = None
 
     def __post_init__(self) -> None:
         check_num_ipus(self.num_ipus)
@@ -49,6 +61,12 @@ class PlanLimits:
             raise ValueError(f"global_batch={self.global_batch}: must be 1 or more")
         if self.memory_limit_bytes is not None and not self.memory_limit_bytes > 0:
             raise ValueError(f"memory_limit={self.memory_limit_bytes}: must be above 0")
+
+    def admits(self, shape: Shape) -> bool:
+        """Whether a shape has the stages and the micro-batch that were fixed."""
+        return shape.num_stages == (self.num_stages or shape.num_stages) and shape.micro_batch == (
+            self.micro_batch or shape.micro_batch
+        )
 
     @property
     def limit_bytes(self) -> float:
@@ -66,16 +84,6 @@ class PlanLimits:
     def instances(self) -> int:
         """Host processes that so many IPUs need."""
         return max(1, self.num_ipus // MAX_IPUS_PER_INSTANCE)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A way to spread the global batch: stages, replicas of the job, micro-batch and accumulation."""
-
-    num_stages: int
-    replicas: int
-    micro_batch: int
-    accumulation: int
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ def legal_shapes(limits: PlanLimits, num_atoms: int) -> List[Shape]:
                 if per_replica // micro_batch >= 2 * num_stages - 1:
                     shapes.append(Shape(num_stages, replicas, micro_batch, per_replica // micro_batch))
         num_stages *= 2
-    return shapes
+    return [shape for shape in shapes if limits.admits(shape)]
 
 
 def _divisors(number: int) -> List[int]:

@@ -106,9 +106,8 @@ def _draw_step(axes: Any, estimate: StepEstimate) -> None:
     axes.set_yticks(range(num_stages), [f"IPU {s.ipu}\n{s.first}" for s in estimate.stages], fontsize=8)
     axes.set_ylim(num_stages - 0.5, -0.5 - (0.6 if hidden else 0))
     axes.set_xlim(0, end_ms + tail_ms)
-    axes.set_xlabel(
-        "estimated milliseconds; numbers are micro-batches" + (f" ({hidden} left out)" if hidden else "")
-    )
+    left_out = f" ({hidden} left out)" if hidden else ""
+    axes.set_xlabel(f"estimated milliseconds; numbers are micro-batches{left_out}")
     axes.set_title(_step_title(estimate), fontsize=9)
     _legend(axes)
 
