@@ -43,7 +43,7 @@ def _normal(seed: int, name: str, shape: Any) -> np.ndarray:
 
 
 def _value(name: str, shape: Any, seed: int) -> np.ndarray:
-    """Parameter ``name`` in the original's layout (HWIO kernels, [in, out] dense); proxies are handled apart."""
+    """Parameter ``name``, made in the original's layout (HWIO, [in, out]); proxies are handled apart."""
     z = _normal(seed, name, shape)
     if name.endswith("/kernel"):
         z = z * np.sqrt(2 / np.prod(shape[:-1]))
