@@ -66,7 +66,7 @@ class DeviceOptimizer:
     @property
     def accum_type(self) -> torch.dtype:
         """The type gradients are accumulated in."""
-        return self._snapshot.attributes["accum_type"]
+        return self._snapshot.accum_type
 
     @property
     def names(self) -> List[str]:
@@ -98,12 +98,11 @@ class DeviceOptimizer:
                 if work.g:
                     torch._foreach_mul_(work.g, 1.0 / self.loss_scaling)
         self._clip([gradient for _, work in present for gradient in work.g])
-        rule = RULES[self._snapshot.rule]
         for (group, work), values in zip(present, self._snapshot.groups):
             if work.w:
                 hyper: Values = {name: item.value for name, item in values.items()}
                 hyper.update(step=self._steps, bias_correction=self._snapshot.attributes["bias_correction"])
-                rule(work.w, work.g, work.state, hyper)
+                group.rule(work.w, work.g, work.state, hyper)
                 group.scatter(work, self._round_weights)
 
     def state_dict(self) -> Dict[str, Dict[str, torch.Tensor]]:
@@ -179,6 +178,12 @@ class _Group:
             key: {name: torch.full_like(w, start, dtype=_state_type(w, dtype)) for name, w in weights.items()}
             for key, (start, dtype) in _state_lists(snapshot, index).items()
         }
+        self.rule = RULES[_rule_name(snapshot, "m" in self.state)]
+        if self.rule is RULES["SGDCombined"]:
+            values = snapshot.groups[index]
+            decay = (1.0 - values["dampening"].value) * values["weight_decay"].value
+            for name, weight in weights.items():
+                self.state["m"][name].add_(weight, alpha=decay)
 
     def gather(self, grads: Dict[str, torch.Tensor]) -> _Work:
         """The parameters that have a gradient; half tensors are widened to float32 copies."""
@@ -242,13 +247,20 @@ def _state_lists(snapshot: OptimizerSnapshot, index: int) -> Dict[str, Tuple[flo
     momentum = snapshot.groups[index]["momentum"]
     has_momentum = momentum.value != 0 or not momentum.is_const
     if snapshot.kind == "SGD":
-        return {"m": (0.0, attributes["velocity_accum_type"])} if has_momentum else {}
+        velocity = torch.float32 if snapshot.is_combined else attributes["velocity_accum_type"]
+        return {"m": (0.0, velocity)} if has_momentum else {}
     lists = {"v": (1.0 if attributes["use_tf_variant"] else 0.0, second)}
     if snapshot.centered:
         lists["c"] = (0.0, first)
     if has_momentum:
         lists["m"] = (0.0, first)
     return lists
+
+
+def _rule_name(snapshot: OptimizerSnapshot, has_momentum: bool) -> str:
+    if snapshot.kind == "RMSprop" and snapshot.attributes["use_tf_variant"]:
+        return "RMSpropTF"
+    return "SGDCombined" if snapshot.is_combined and has_momentum else snapshot.kind
 
 
 def _state_type(weight: torch.Tensor, dtype: torch.dtype) -> torch.dtype:

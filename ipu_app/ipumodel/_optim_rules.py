@@ -21,18 +21,34 @@ _mul_ = torch._foreach_mul_
 
 
 def sgd(w: Tensors, g: Tensors, state: State, hp: Values) -> None:
-    """SGD with momentum, dampening and Nesterov; the velocity starts at 0."""
+    """SGD with momentum, dampening and Nesterov. Unlike PyTorch's, the velocity starts at 0, so dampening
+    counts from the first step on, and without momentum too.
+    """
     if hp["weight_decay"]:
         _add_(g, w, alpha=hp["weight_decay"])
-    if "m" in state:
-        m = state["m"]
-        _mul_(m, hp["momentum"])
-        _add_(m, g, alpha=1.0 - hp["dampening"])
-        if hp["nesterov"]:
-            _add_(g, m, alpha=hp["momentum"])
-        else:
-            g = m
-    _add_(w, g, alpha=-hp["lr"])
+    if "m" not in state:
+        _add_(w, g, alpha=-hp["lr"] * (1.0 - hp["dampening"]))
+        return
+    m = state["m"]
+    _mul_(m, hp["momentum"])
+    _add_(m, g, alpha=1.0 - hp["dampening"])
+    if hp["nesterov"]:
+        _add_(g, m, alpha=hp["momentum"])
+    _add_(w, g if hp["nesterov"] else m, alpha=-hp["lr"])
+
+
+def sgd_combined(w: Tensors, g: Tensors, state: State, hp: Values) -> None:
+    """SGD with one buffer for accumulator and velocity: momentum and decay of the next step are applied at
+    the end of this one, so a change of either acts one step late.
+    """
+    m, kept = state["m"], 1.0 - hp["dampening"]
+    _add_(m, g, alpha=kept)
+    if hp["nesterov"]:
+        _add_(g, w, alpha=hp["weight_decay"])
+        _add_(g, m, alpha=hp["momentum"])
+    _add_(w, g if hp["nesterov"] else m, alpha=-hp["lr"])
+    _mul_(m, hp["momentum"])
+    _add_(m, w, alpha=kept * hp["weight_decay"])
 
 
 def rmsprop(w: Tensors, g: Tensors, state: State, hp: Values) -> None:
@@ -129,6 +145,7 @@ Rule = Callable[[Tensors, Tensors, State, Values], None]
 
 RULES: Dict[str, Rule] = {
     "SGD": sgd,
+    "SGDCombined": sgd_combined,
     "RMSprop": rmsprop,
     "RMSpropTF": rmsprop_tf,
     "Adam": adam,

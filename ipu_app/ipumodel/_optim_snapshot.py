@@ -64,15 +64,19 @@ class OptimizerSnapshot:
     centered: bool
 
     @property
-    def rule(self) -> str:
-        """Name of the update rule."""
-        return "RMSpropTF" if self.kind == "RMSprop" and self.attributes["use_tf_variant"] else self.kind
+    def is_combined(self) -> bool:
+        """Whether SGD keeps accumulator and velocity in one buffer."""
+        return self.kind == "SGD" and bool(self.attributes["use_combined_accum"])
+
+    @property
+    def accum_type(self) -> torch.dtype:
+        """The type gradients are accumulated in; a combined accumulator is always float32."""
+        return torch.float32 if self.is_combined else self.attributes["accum_type"]
 
     @property
     def needs_running_mean(self) -> bool:
-        """Half accumulators make the mean reduction a running one, except SGD's combined accumulator."""
-        is_combined = self.kind == "SGD" and self.attributes["use_combined_accum"]
-        return self.attributes["accum_type"] == torch.float16 and not is_combined
+        """Half accumulators make the mean reduction a running one."""
+        return self.accum_type == torch.float16
 
     def mean_strategy(self, configured: MeanReductionStrategy) -> MeanReductionStrategy:
         """The mean reduction strategy an executor with this optimizer uses."""
@@ -86,7 +90,7 @@ class OptimizerSnapshot:
         """
         if new.needs_running_mean != self.needs_running_mean:
             raise ValueError(
-                f"accum_type={new.attributes['accum_type']}: needs another mean reduction strategy than this "
+                f"accum_type={new.accum_type}: needs another mean reduction strategy than this "
                 "model was compiled with"
             )
         if new.kind != self.kind or new.centered != self.centered:

@@ -12,6 +12,8 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 import torch
 
+from ._logging import logger
+
 
 class VariableAttributes:
     """Which attributes of an optimizer may change after compilation."""
@@ -53,31 +55,32 @@ class Optimizer:
         self._forget_state()
 
     def state_dict(self) -> Dict[str, Any]:
-        """Device state (ipu_state, ipu_param; empty before the first compile) and PyTorch's state and
-        param_groups."""
-        state = super().state_dict()
-        return {**(self.get_state_dict() or {"ipu_state": {}, "ipu_param": {}}), **state}
+        """PyTorch's state and param_groups, and once there is device state: ipu_state and ipu_param."""
+        return self.get_state_dict()
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Take over a state_dict() of this class; RuntimeError for one that holds no device state."""
-        if not {"ipu_state", "ipu_param"} <= set(state):
-            raise RuntimeError("Only IPU optimizer states can be loaded onto the IPU.")
+        _check_state(state)
         super().load_state_dict({k: state[k] for k in ("state", "param_groups")})
-        self.set_state_dict({k: state[k] for k in ("ipu_state", "ipu_param")})
+        self.set_state_dict(state)
 
     def get_state_dict(self) -> Dict[str, Any]:
-        """The device state: read back from the device once there is one, else what was loaded."""
-        if self._loaded is not None:
-            return self._loaded
-        return self._device.state_dict() if self._device is not None else {}
+        """As state_dict; device state is read back from the device, unless newer state was loaded."""
+        return {**self._device_state(), **super().state_dict()}
 
     def set_state_dict(self, state: Dict[str, Any]) -> None:
         """Set the device state to be used from the next compile, attach or call on."""
-        self._loaded = dict(state)
+        _check_state(state)
+        self._loaded = {k: state[k] for k in ("ipu_state", "ipu_param")}
 
     def has_state(self) -> bool:
         """Whether there is device state: on a device, or loaded and waiting for one."""
-        return bool(self.get_state_dict().get("ipu_state"))
+        return bool(self._device_state())
+
+    def _device_state(self) -> Dict[str, Any]:
+        if self._loaded is not None:
+            return self._loaded
+        return self._device.state_dict() if self._device is not None else {}
 
     def _bind(self, device: Any) -> None:
         self._device = device
@@ -85,7 +88,7 @@ class Optimizer:
     def _take_loaded(self) -> Optional[Dict[str, Any]]:
         """The state loaded since the last time, once."""
         loaded, self._loaded = self._loaded, None
-        return loaded if loaded and loaded.get("ipu_state") else None
+        return loaded
 
     def _forget_state(self) -> None:
         self._device: Any = None
@@ -107,7 +110,10 @@ class Optimizer:
                 self._set_group_default(name, value)
             else:
                 setattr(self, name, value)
-        allowed = [*self._group_vars, *self._child_vars]
+        self._mark_variables(explicit)
+
+    def _mark_variables(self, explicit: Dict[str, Any]) -> None:
+        allowed = [*self.defaults, *self._child_vars]
         self.variable_attrs = VariableAttributes([name for name in explicit if name in allowed], allowed)
 
     def _set_group_default(self, name: str, value: Any) -> None:
@@ -122,6 +128,13 @@ class Optimizer:
 
     def __setstate__(self, state: Dict[str, Any]) -> None:
         super().__setstate__({**state, "_device": None})
+
+
+def _check_state(state: Dict[str, Any]) -> None:
+    if not state:
+        raise RuntimeError("Cannot load an optimizer state dictionary that is empty.")
+    if not {"ipu_state", "ipu_param"} <= set(state):
+        raise RuntimeError("Only IPU optimizer states can be loaded onto the IPU.")
 
 
 def _check_argument(name: str, value: Any) -> None:
@@ -141,7 +154,9 @@ _MOMENT_NAMES = list(_ACCUM_TYPES)
 
 
 class SGD(Optimizer, torch.optim.SGD):
-    """SGD; ``use_combined_accum`` keeps gradient accumulator and velocity in one buffer."""
+    """SGD; ``use_combined_accum`` keeps gradient accumulator and velocity in one float32 buffer, so the
+    types of the two are ignored; ``velocity_scaling`` is for that variant only.
+    """
 
     _child_only = [
         "loss_scaling",
@@ -172,11 +187,11 @@ class SGD(Optimizer, torch.optim.SGD):
         max_grad_norm: Optional[float] = None,
     ) -> None:
         given = {k: v for k, v in locals().items() if k not in ("self", "params", "__class__")}
-        if use_combined_accum:
-            assert velocity_accum_type is None, "velocity_accum_type: only with use_combined_accum=False"
+        if not use_combined_accum and given.pop("velocity_scaling") is not None:
+            logger.warning("velocity_scaling is ignored with use_combined_accum=False")
         defaults = {
             "loss_scaling": 1.0,
-            "velocity_scaling": 1.0,
+            **({"velocity_scaling": 1.0} if use_combined_accum else {}),
             "use_combined_accum": False,
             "accum_type": torch.float32,
             "velocity_accum_type": torch.float32,
@@ -307,8 +322,7 @@ class LAMB(Optimizer, torch.optim.Optimizer):
         for name, default in own.items():
             _check_argument(name, explicit.get(name, default))
             setattr(self, name, explicit.get(name, default))
-        allowed = [*self._group_vars, *self._child_vars]
-        self.variable_attrs = VariableAttributes([name for name in explicit if name in allowed], allowed)
+        self._mark_variables(explicit)
 
     @torch.no_grad()
     def step(self, closure: Optional[Callable] = None) -> Optional[float]:

@@ -97,6 +97,59 @@ def test_torch_optimizers_compute_what_torch_computes(make: Callable[[Any], torc
         torch.testing.assert_close(mine[name], value, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_combined_sgd_computes_the_same(nesterov: bool) -> None:
+    def run(combined: bool) -> torch.Tensor:
+        parameters = parameters_like(SHAPES)
+        optimizer = ipumodel.optim.SGD(
+            list(parameters.values()),
+            lr=0.1,
+            momentum=0.9,
+            weight_decay=0.01,
+            nesterov=nesterov,
+            use_combined_accum=combined,
+        )
+        device = DeviceOptimizer(optimizer, parameters)
+        for step in range(5):
+            device.step(gradients(parameters, step))
+        return parameters["a"].detach()
+
+    torch.testing.assert_close(run(True), run(False), rtol=1e-12, atol=1e-12)
+
+
+def test_combined_sgd_lags_one_step_behind_a_change_of_momentum() -> None:
+    def run(combined: bool) -> List[float]:
+        parameters = {"w": torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))}
+        optimizer = sgd_with(parameters, lr=1.0, momentum=0.5, use_combined_accum=combined)
+        device = DeviceOptimizer(optimizer, parameters)
+        seen = []
+        for step in range(3):
+            if step == 1:
+                optimizer.param_groups[0]["momentum"] = 0.0
+                device.update(optimizer)
+            device.step({"w": torch.ones(1, dtype=torch.float64)})
+            seen.append(float(parameters["w"].detach()))
+        return seen
+
+    assert run(False) == [-1.0, -2.0, -3.0]
+    assert run(True) == [-1.0, -2.5, -3.5]
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_dampening_counts_from_the_first_step(momentum: float) -> None:
+    parameters = {"w": torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))}
+    device = DeviceOptimizer(sgd_with(parameters, lr=1.0, momentum=momentum, dampening=0.25), parameters)
+    device.step({"w": torch.ones(1, dtype=torch.float64)})
+    assert float(parameters["w"].detach()) == -0.75
+
+
+def test_velocity_scaling_belongs_to_the_combined_variant() -> None:
+    parameters = parameters_like(SHAPES)
+    combined = sgd_with(parameters, lr=0.1, velocity_scaling=8.0, use_combined_accum=True)
+    assert combined.param_groups[0]["velocity_scaling"] == 8.0
+    assert "velocity_scaling" not in sgd_with(parameters, lr=0.1, velocity_scaling=8.0).param_groups[0]
+
+
 def test_tf_variant_against_the_formula_with_centering() -> None:
     parameters = parameters_like(SHAPES)
     optimizer = ipumodel.optim.RMSprop(
@@ -307,7 +360,7 @@ def test_half_accumulators_need_a_running_mean(combined: bool, expected: str) ->
     parameters = parameters_like(SHAPES, dtype=torch.float32)
     optimizer = sgd_with(parameters, lr=0.1, accum_type=torch.float16, use_combined_accum=combined)
     device = DeviceOptimizer(optimizer, parameters)
-    assert device.accum_type == torch.float16
+    assert device.accum_type == (torch.float32 if combined else torch.float16)
     assert device.snapshot.mean_strategy(ipumodel.MeanReductionStrategy.Post).name == expected
 
 
@@ -326,7 +379,7 @@ def test_saved_state_continues_the_run() -> None:
     optimizer = adamw(first)
     train(DeviceOptimizer(optimizer, first), first, [0, 1])
     saved = copy.deepcopy(optimizer.state_dict())
-    assert {"ipu_state", "ipu_param", "state", "param_groups"} <= set(saved)
+    assert set(saved) == {"ipu_state", "ipu_param", "state", "param_groups"}
     second = {name: torch.nn.Parameter(p.detach().clone()) for name, p in first.items()}
     resumed = adamw(second)
     resumed.load_state_dict(saved)
@@ -364,9 +417,13 @@ def test_state_of_a_cpu_optimizer_is_refused() -> None:
     parameters = parameters_like(SHAPES)
     optimizer = adamw(parameters)
     native = torch.optim.AdamW(parameters.values(), lr=0.1)
-    for state in (native.state_dict(), {}):
+    assert not optimizer.has_state() and set(optimizer.state_dict()) == {"state", "param_groups"}
+    for state in (native.state_dict(), optimizer.state_dict()):
         with pytest.raises(RuntimeError, match="Only IPU optimizer states can be loaded onto the IPU"):
             optimizer.load_state_dict(state)
+    for load in (optimizer.load_state_dict, optimizer.set_state_dict):
+        with pytest.raises(RuntimeError, match="empty"):
+            load({})
 
 
 def test_copied_optimizer_keeps_the_device_arguments() -> None:
