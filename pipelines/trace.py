@@ -70,7 +70,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.scopes: List[Tuple[str, nn.Module]] = []
         self.claimed = 0
         self.layers: List[LayerSpec] = []
-        self.positions: List[int] = []
+        self.positions: List[Optional[int]] = []
         self.entered: Optional[int] = (
             None  # the operation at which the current sub-block began, until its first layer
         )
@@ -132,7 +132,7 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
                 **extra,
             )
         )
-        self.positions.append(self.life.clock if self.entered is None else self.entered)
+        self.positions.append(self.entered)
         self.entered = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -152,9 +152,8 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             self._emit_linear(tensors[-2], tensors[-1])
         elif name in _ACTIVATIONS and _is_map(tensors[0]):
             self.emit(_ACTIVATIONS[name], _per_sample(output), _per_sample(output))
-        elif name == "mean" and _is_map(tensors[0]):
-            kind = "squeeze" if output.dim() == 4 else "pool"
-            self.emit(kind, _per_sample(tensors[0]), _per_sample(output))
+        elif name in ("mean", "sum") and _is_map(tensors[0]) and not _is_map(output):
+            self.emit("squeeze", _per_sample(tensors[0]), _per_sample(output))
         elif name in ("mul", "addcmul", "add"):
             self._emit_arithmetic(name, tensors, output)
         elif name == "_log_softmax":
@@ -188,11 +187,26 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
             self.emit("add", size, size)
 
     def table(self) -> LayerTable:
-        """Return the layers with what is alive before each of them."""
-        return tuple(
-            layer if layer.kind == "input" else replace(layer, live_elements=self.life.before(position))
+        """Return the layers, with what is alive where a stage may start."""
+        layers = [
+            layer if position is None else replace(layer, live_elements=self.life.before(position))
             for layer, position in zip(self.layers, self.positions)
-        )
+        ]
+        return tuple(_name_pools(layers))
+
+
+def _name_pools(layers: Sequence[LayerSpec]) -> List[LayerSpec]:
+    """A mean over pixels that no gate follows is no squeeze-excite's but the network's global pooling."""
+    named: List[LayerSpec] = []
+    is_gated = False
+    for layer in reversed(layers):
+        if layer.kind == "squeeze":
+            named.append(layer if is_gated else replace(layer, kind="pool"))
+            is_gated = False
+        else:
+            named.append(layer)
+            is_gated = is_gated or layer.kind == "scale"
+    return named[::-1]
 
 
 class _Life:

@@ -65,10 +65,11 @@ class ConvShape:
 class LayerSpec:
     """One layer of one sample.
 
-    ``sub_block`` is the legal stage start to which it belongs; ``live_elements`` are the activation
-    elements that would cross to the next IPU if a stage began with this layer (a residual's skip included);
-    for the ``input`` layer they are the bytes of the uint8 image. ``norm_groups`` are the groups of a group
-    norm (1: layer norm, 0: batch norm or no norm). Refuses kinds outside ``KINDS`` and negative sizes.
+    ``sub_block`` is the legal stage start to which it belongs. On the first layer of a sub-block,
+    ``live_elements`` are the activation elements that would cross to the next IPU if a stage began there (a
+    residual's skip included); for the ``input`` layer they are the bytes of the uint8 image; elsewhere 0.
+    ``norm_groups`` are the groups of a group norm (1: layer norm, 0: batch norm or no norm). Refuses kinds
+    outside ``KINDS`` and negative sizes.
     """
 
     name: str
