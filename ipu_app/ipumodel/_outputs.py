@@ -62,11 +62,15 @@ def _widened(rows: List[Tensor]) -> Tensor:
     return torch.stack(rows) if rows[0].dim() == 0 else torch.cat(rows)
 
 
+_DEVICE = object()  # stands for an output that comes from the device
+
+
 class OutputStructure:
     """The nesting of a model's outputs: which leaves come from the device and which are host constants."""
 
     def __init__(self, outputs: Any) -> None:
-        self._outputs = outputs
+        place = lambda leaf: _DEVICE if isinstance(leaf, Tensor) and leaf.device.type == "meta" else leaf  # noqa: E731
+        self._outputs = map_structure(outputs, place)
         if any(tensor.device.type != "meta" for tensor in tensors_in(outputs)):
             warnings.warn(
                 "An output is a host tensor at trace time: it is returned unchanged, once, whatever the "
@@ -79,9 +83,7 @@ class OutputStructure:
         remaining = iter(tensors)
 
         def place(leaf: Any) -> Any:
-            if isinstance(leaf, Tensor) and leaf.device.type == "meta":
-                return as_output(next(remaining))
-            return leaf
+            return as_output(next(remaining)) if leaf is _DEVICE else leaf
 
         return map_structure(self._outputs, place)
 

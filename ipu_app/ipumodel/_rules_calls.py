@@ -89,7 +89,7 @@ def _loss(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, 
 
 
 def _cross_entropy(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> Any:
-    """With label smoothing: the nll, which marks a loss, and arithmetic after it, whatever torch's version does."""
+    """With label smoothing: the nll, which marks a loss, and arithmetic after it, on every torch version."""
     given = dict(zip(_CROSS_ENTROPY_ARGUMENTS, args), **kwargs)
     smoothing = given.get("label_smoothing", 0.0)
     logits, target = given["input"], given["target"]

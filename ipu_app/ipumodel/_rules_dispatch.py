@@ -314,6 +314,34 @@ def _index_put(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     return _plain(tracer, fill, (args[0], args[1][0], value), {})
 
 
+def _group_norm(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """With groupNormStridedChannelGrouping channel c is in group c % G, not c // (C / G)."""
+    x, weight, bias, batch, channels, size, groups, eps = args
+    if not tracer.has_strided_groups or groups in (1, channels):
+        return _plain(tracer, func, args, kwargs)
+    shape = list(x.shape)
+    inner = channels // groups
+    gathered = _swapped(tracer, x, [batch, inner, groups, size], [batch, channels, size])
+    normed, mean, rstd = _plain(tracer, func, (gathered, None, None, batch, channels, size, groups, eps), {})
+    result = _swapped(tracer, normed, [batch, groups, inner, size], shape)
+    per_channel = [1, channels] + [1] * (len(shape) - 2)
+    for operation, factor in ((torch.ops.aten.mul.Tensor, weight), (torch.ops.aten.add.Tensor, bias)):
+        if factor is not None:
+            factor = factor if factor.dtype == x.dtype else convert(tracer, factor, x.dtype)
+            factor = _plain(tracer, torch.ops.aten.view.default, (factor, per_channel), {})
+            result = _plain(tracer, operation, (result, factor), {})
+    return result, mean, rstd
+
+
+def _swapped(tracer: "Tracer", x: Tensor, split: List[int], shape: List[int]) -> Tensor:
+    """Split channels in two, swap the parts and join them again."""
+    parts = _plain(tracer, torch.ops.aten.view.default, (x, split), {})
+    parts = _plain(tracer, torch.ops.aten.permute.default, (parts, [0, 2, 1, 3]), {})
+    parts = _plain(tracer, torch.ops.aten.clone.default, (parts,), {"memory_format": torch.contiguous_format})
+    joined: Tensor = _plain(tracer, torch.ops.aten.view.default, (parts, shape), {})
+    return joined
+
+
 _RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
     "arange": _arange,
     "var_mean": _var_mean,
@@ -323,6 +351,7 @@ _RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
     "nll_loss_forward": _nll,
     "nll_loss2d_forward": _nll,
     "topk": _topk,
+    "native_group_norm": _group_norm,
     "index_put": _index_put,
     "_index_put_impl": _index_put,
 }

@@ -152,7 +152,12 @@ class PoplarExecutor(Queries, Files):
             trainer.copyWeightsToHostIfNeeded()
         args, kwargs = arguments.narrowed(batching.input_micro_batches)
         tracer, outputs = trace(
-            self._model, args, kwargs, strategy=options._execution_strategy, training=self._training
+            self._model,
+            args,
+            kwargs,
+            strategy=options._execution_strategy,
+            training=self._training,
+            has_strided_groups=self._popart_flag("groupNormStridedChannelGrouping"),
         )
         host = host_state(self._model, tracer.graph)
         mutated = mutated_state(tracer.graph)
@@ -161,8 +166,6 @@ class PoplarExecutor(Queries, Files):
         self._report = make_report(tracer, self._num_ipus, batching.replicas)
         self._structure = OutputStructure(outputs)
         self._output_dtypes = [tracer.graph.values[number].dtype for number in tracer.graph.outputs]
-        if options.connection_type == ConnectionType.Always:
-            self._attach()
         self._first_arguments = arguments.without_data()
         program = Program(tracer.graph, training=self._training)
         self._weights = DeviceWeights(
@@ -170,9 +173,10 @@ class PoplarExecutor(Queries, Files):
         )
         self._uploaded_versions = self._host_versions()
         scale = AutomaticLossScale() if self._training and self._scales_automatically() else None
-        self._engine = Engine(
-            program, self._weights, batching, self._rng, self._device_optimizer(host), scale
-        )
+        engine = Engine(program, self._weights, batching, self._rng, self._device_optimizer(host), scale)
+        if options.connection_type == ConnectionType.Always:
+            self._attach()
+        self._engine = engine
         self._compilation_s = time.perf_counter() - started
         _hooks.run_after()
 
@@ -182,7 +186,7 @@ class PoplarExecutor(Queries, Files):
         assert self._optimizer is not None
         parameters = {name: tensor for name, tensor in host.items() if isinstance(tensor, nn.Parameter)}
         automatic = self._scales_automatically()
-        return DeviceOptimizer(
+        device = DeviceOptimizer(
             self._optimizer,
             parameters,
             {name: self._weights.storage[name] for name in parameters},
@@ -190,9 +194,15 @@ class PoplarExecutor(Queries, Files):
             round_weights=weight_rounding(self._options, self._rng),
             snapshot=self._optimizer_values,
         )
+        if self._popart_flag("disableOptimizerStateTensorStreams"):
+            device.state_dict = _no_optimizer_state  # type: ignore[method-assign]
+        return device
 
     def _scales_automatically(self) -> bool:
-        return bool(self._options._Popart.options.get("automaticLossScalingSettings.enabled", False))
+        return self._popart_flag("automaticLossScalingSettings.enabled")
+
+    def _popart_flag(self, key: str) -> bool:
+        return bool(self._options._Popart.options.get(key, False))
 
     def _host_versions(self) -> List[int]:
         with torch._C.DisableTorchFunction():
@@ -317,6 +327,14 @@ class PoplarExecutor(Queries, Files):
         if attr.startswith("_"):
             raise AttributeError(attr)
         return getattr(self._user_model, attr)
+
+
+def _no_optimizer_state() -> Dict[str, Any]:
+    raise py_error(
+        "The optimizer state can not be read: _Popart option disableOptimizerStateTensorStreams keeps it on "
+        "the "
+        "device. Leave it False for training that is to be resumed."
+    )
 
 
 def _own_options(options: Optional[Options], training: bool) -> Options:

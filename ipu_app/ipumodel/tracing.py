@@ -47,7 +47,10 @@ class Tracer:
     refused.
     """
 
-    def __init__(self, model: nn.Module, strategy: Any, *, training: bool) -> None:
+    def __init__(
+        self, model: nn.Module, strategy: Any, *, training: bool, has_strided_groups: bool = False
+    ) -> None:
+        self.has_strided_groups = has_strided_groups
         self.graph = Graph()
         self.training = training
         self.blocks = BlockTracker(strategy)
@@ -232,13 +235,14 @@ def trace(
     *,
     strategy: Any,
     training: bool,
+    has_strided_groups: bool = False,
 ) -> Tuple[Tracer, Any]:
     """Run the forward once on shapes and return the finished tracer and the (shape-only) outputs.
 
     `args` and `kwargs` are nested structures whose tensors have micro-batch shape already. Errors of the
     user's own code pass through unchanged.
     """
-    tracer = Tracer(model, strategy, training=training)
+    tracer = Tracer(model, strategy, training=training, has_strided_groups=has_strided_groups)
     stand = lambda item: _input_stand_in(tracer, item) if isinstance(item, Tensor) else item  # noqa: E731
     args, kwargs = map_structure(tuple(args), stand), map_structure(dict(kwargs), stand)
     getattr(strategy, "onStartTracing", lambda: None)()
