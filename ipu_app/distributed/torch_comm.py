@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from datetime import timedelta
+from typing import Any, Callable
 
 import torch
 import torch.distributed as dist
@@ -11,6 +14,10 @@ from torch import nn
 from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.gradients import GradientSync, WrappedGradients
 from ipu_app.distributed.world import World
+
+# how long the group's threads may take to let go of the last tensors; after that the group is left to the end of
+# the process, as it is where the error that ends us still holds a tensor
+CLOSE_S, ABORT_S = 5.0, 0.5
 
 
 class TorchComm(Comm):
@@ -34,6 +41,8 @@ class TorchComm(Comm):
             own = torch.device("cpu")
         super().__init__(world.rank, world.size, own)
         self.backend = backend
+        self._count = 0
+        self._in_flight: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
         dist.init_process_group(
             backend,
             init_method=f"tcp://{world.master_addr}:{world.master_port}",
@@ -44,17 +53,22 @@ class TorchComm(Comm):
 
     def all_reduce_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over all processes, in place; return it."""
-        contiguous = tensor.contiguous()
-        with self._naming_errors():
-            dist.all_reduce(contiguous)
-        return tensor if contiguous is tensor else tensor.copy_(contiguous)
+        return self._in_place(tensor, dist.all_reduce)
 
     def broadcast_(self, tensor: torch.Tensor, root: int = 0) -> torch.Tensor:
         """Overwrite a tensor by the root's, in place; return it."""
-        contiguous = tensor.contiguous()
+        return self._in_place(tensor, lambda sent: dist.broadcast(sent, src=root))
+
+    def _in_place(self, tensor: torch.Tensor, collective: Callable[[torch.Tensor], Any]) -> torch.Tensor:
+        """Run a collective on a view of the tensor that nobody else holds; on a copy where it has gaps."""
+        sent = tensor.detach()
+        if not sent.is_contiguous():
+            sent = sent.contiguous()
+        self._count += 1
+        self._in_flight[self._count] = sent
         with self._naming_errors():
-            dist.broadcast(contiguous, src=root)
-        return tensor if contiguous is tensor else tensor.copy_(contiguous)
+            collective(sent)
+        return tensor if tensor.is_contiguous() else tensor.copy_(sent)
 
     def sync_gradients(self, model: nn.Module) -> GradientSync:
         """Wrap the model in DistributedDataParallel."""
@@ -64,13 +78,25 @@ class TorchComm(Comm):
         """Wait for the others, then leave the process group."""
         if dist.is_initialized():
             self.barrier()
-            dist.destroy_process_group()
+            self._leave(CLOSE_S)
 
     def abort(self) -> None:
         """Drop the connections. nccl's are left to the end of the process: to take them down waits for
         peers.
         """
         if dist.is_initialized() and self.backend == "gloo":
+            self._leave(ABORT_S)
+
+    def _leave(self, patience_s: float) -> None:
+        """Leave the process group, once its threads have let go of what they were given.
+
+        Where they hold a tensor last, they free it, and need the interpreter's lock for that. torch 2.0 holds
+        this lock while it waits for them in ``destroy_process_group``, and the process would stand still.
+        """
+        deadline = time.monotonic() + patience_s
+        while self._in_flight and time.monotonic() < deadline:
+            time.sleep(0.001)
+        if not self._in_flight:
             dist.destroy_process_group()
 
 
