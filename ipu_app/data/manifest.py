@@ -53,15 +53,20 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
     return Path(base) / "ipu_app"
 
 
+def _identity(folder: Path) -> Tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
 def _walk(
     folder: Path, relative: str, seen: Set[Tuple[int, int]], notes: List[str]
 ) -> Iterator[Tuple[str, int]]:
     """Image files below ``folder/relative`` with sizes, sorted, links followed, every directory once."""
-    status = os.stat(folder / relative)
-    if (status.st_dev, status.st_ino) in seen:
+    identity = _identity(folder / relative)
+    if identity in seen:
         notes.append(f"{relative}: left out, a link back to a folder already listed")
         return
-    seen.add((status.st_dev, status.st_ino))
+    seen.add(identity)
     with os.scandir(folder / relative) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
@@ -78,10 +83,11 @@ def _walk(
 def scan_classes(folder: Path, classes: Sequence[str]) -> FileTable:
     """Table of all image files of the class folders ``classes``, by class, then by path."""
     digest, names, ends, places = hashlib.sha256(), bytearray(), [], []
+    above = {_identity(parent) for parent in (folder, *folder.resolve().parents)}
     notes: List[str] = []
     for place, name in enumerate(classes):
         before = len(ends)
-        for path, size in _walk(folder, name, set(), notes):
+        for path, size in _walk(folder, name, set(above), notes):
             raw = path.encode("utf-8", "surrogateescape")
             digest.update(raw + b"\0%d\n" % size)
             names += raw

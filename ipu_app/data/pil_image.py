@@ -39,8 +39,9 @@ class PilImage(OpenImage):
     """Any image that PIL reads."""
 
     def __init__(self, data: bytes) -> None:
+        self._data = data
         with _reading():
-            self._image = Image.open(io.BytesIO(data))
+            self._image: Any = Image.open(io.BytesIO(data))
             self._orientation = self._image.getexif().get(_ORIENTATION_TAG, 1)
             width, height = self._image.size
         self.height, self.width = (width, height) if self._orientation in _TURNED else (height, width)
@@ -49,11 +50,13 @@ class PilImage(OpenImage):
         """See OpenImage; only upright JPEGs are reduced."""
         factor = reduction(window, at_least)
         with _reading():
-            width, height = self._image.size
-            if factor > 1 and self._orientation == 1 and self._image.format == "JPEG":
-                self._image.draft("RGB", (width // factor, height // factor))
-            factor = round(width / self._image.size[0])
-            array = np.asarray(_to_rgb(self._image, self._orientation))
+            # PIL can reduce an image only before its first use, so a second use starts afresh
+            image, self._image = self._image or Image.open(io.BytesIO(self._data)), None
+            width, height = image.size
+            if factor > 1 and self._orientation == 1 and image.format == "JPEG":
+                image.draft("RGB", (width // factor, height // factor))
+            factor = round(width / image.size[0])
+            array = np.asarray(_to_rgb(image, self._orientation))
         return window.reduced(factor, *array.shape[:2]).cut(array)
 
 

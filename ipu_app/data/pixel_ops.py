@@ -60,8 +60,9 @@ def unpack_opencv(pixels: np.ndarray, flip: bool) -> np.ndarray:
 
 
 def _torch(pixels: np.ndarray, height: int, width: int, *, antialias: bool) -> np.ndarray:
-    if not pixels.flags.writeable:  # PIL's arrays; torch warns of them
-        pixels = pixels.copy()
+    # torch 2.0 gets slices wrong, and every torch warns of read-only arrays, as PIL's are
+    if not (pixels.flags.c_contiguous and pixels.flags.writeable):
+        pixels = np.array(pixels, order="C")
     image = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
     image = F.interpolate(image, size=(height, width), mode="bilinear", antialias=antialias)
     return image[0].permute(1, 2, 0).numpy()
