@@ -93,7 +93,12 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
 def is_held(model: nn.Module) -> bool:
     """Whether a training executor holds the model's weights."""
-    return _LINK in object.__getattribute__(model, "__dict__")
+    if _LINK not in object.__getattribute__(model, "__dict__"):
+        return False
+    if holder(model) is None:  # the executor is gone without destroy()
+        release(model)
+        return False
+    return True
 
 
 def holder(model: nn.Module) -> Any:
