@@ -13,6 +13,7 @@ VERBS = {
     "validate": "classify the validation images with a finished run's weights",
     "plan": "estimate plans for IPUs: splits, batch factors, images/s and memory, before compiling",
     "launch": "start a job of several instances, or write its job file for a cluster",
+    "shards": "write a data set as tar shards",
     "doctor": "say what this machine has, and which device would be used",
 }
 

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 import torch
 
-from ipu_app.config.schema import DataConfig, DeviceConfig, ModelConfig, PhaseConfig, RunConfig
+from ipu_app.config.convert import to_plain
+from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
 from ipu_app.data import mixing
 from ipu_app.data.datasets import ImageDataset, open_dataset
 from ipu_app.data.manifest import default_cache_dir
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
 from ipu_app.distributed.comm import Comm
+from ipu_app.distributed.fleet import code_version
 from ipu_app.distributed.gradients import GradientSync
+from ipu_app.estimates import configured_spec, phase_plan
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.norms import set_updates_per_step
-from ipu_app.models.spec import EfficientNetSpec, make_spec
+from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import EvalGraph, Preprocess, TrainGraph
 from ipu_app.runtime.base import Runtime, RuntimeParts
 from ipu_app.runtime.ipu_options import IpuSettings
@@ -31,31 +35,8 @@ from ipu_app.runtime.torch_runtime import TorchRuntime, TorchSettings
 from ipu_app.training.curves import Curve, published_peak, published_rho
 from ipu_app.training.trainer import PhaseSession
 from pipelines.geometry import BatchGeometry
-from pipelines.plan import PipelinePlan
 
 Environ = Mapping[str, str]
-
-
-def make_model_spec(model: ModelConfig, num_classes: int) -> EfficientNetSpec:
-    """Return the network's spec."""
-    return make_spec(
-        model.name,
-        group_size=model.group_size,
-        expand_ratio=model.expand_ratio,
-        norm=model.norm,
-        norm_grouping=model.norm_grouping,
-        padding=model.padding,
-        proxy_rule=model.proxy_rule,
-        num_classes=num_classes,
-        dropout=model.dropout,
-        drop_connect=model.drop_connect,
-    )
-
-
-def make_plan(phase: PhaseConfig) -> PipelinePlan:
-    """Return the pipeline plan that a phase's splits describe."""
-    pipeline = phase.pipeline
-    return PipelinePlan.from_splits(pipeline.splits, schedule=pipeline.schedule, recompute=pipeline.recompute)
 
 
 def make_geometries(
@@ -116,7 +97,12 @@ def make_dataset(
     if split == "train" and phase.augment.mixes:
         draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)
     return open_dataset(
-        config.data.source, split, preprocess, draw_coefficients=draw, cache_dir=default_cache_dir(environ)
+        config.data.source,
+        split,
+        preprocess,
+        draw_coefficients=draw,
+        cache_dir=default_cache_dir(environ),
+        limit=config.data.limit_train if split == "train" else config.data.limit_val,
     )
 
 
@@ -204,14 +190,14 @@ def _make_ipu_runtime(
         instance=comm.rank if comm else 0,
         seed=config.seed,
     )
-    return IpuRuntime(parts, api=api, plan=make_plan(phase), settings=settings)
+    return IpuRuntime(parts, api=api, plan=phase_plan(phase), settings=settings)
 
 
 def make_session(
     config: RunConfig, phase: PhaseConfig, device: str, *, environ: Environ, comm: Comm
 ) -> PhaseSession:
     """Make one phase ready to run: data, model, runtime and loaders."""
-    spec = make_model_spec(config.model, 1000)
+    spec = configured_spec(config.model)
     resolution = phase.resolution or spec.native_resolution
     train_set = make_dataset(config, phase, "train", resolution, environ=environ)
     val_set = make_dataset(config, phase, "val", resolution, environ=environ)
@@ -241,6 +227,7 @@ def make_session(
         curve=make_curve(phase, optimizer),
         loss_scale=optimizer.loss_scale,
         averaging=phase.averaging,
+        spec=spec,
         model_description=describe_model(spec, resolution),
         data_description=f"{train_set.describe()}; validation: {len(val_set)} images",
         data_notes=lambda: data_notes({"train": train_set, "val": val_set}),
@@ -297,6 +284,17 @@ def check_global_batch(geometry: BatchGeometry, num_images: int) -> None:
             f"accumulation {geometry.accumulation} x replicas {geometry.total_replicas} x device iterations "
             f"{geometry.device_iterations}), but there are only {num_images}; make one of them smaller"
         )
+
+
+def facts_that_must_agree(config: RunConfig, session: PhaseSession) -> Dict[str, str]:
+    """Return what every process of a job must see alike: configuration, code, data, what it runs on."""
+    package = Path(__file__).resolve().parent
+    return {
+        "configuration": json.dumps(to_plain(config), indent=1, sort_keys=True),
+        "code": code_version(package, package.parent / "pipelines"),
+        "data": session.data_description,
+        "backend": session.runtime.info.backend,
+    }
 
 
 def apply_threads(device: DeviceConfig) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from ipu_app import build
 from ipu_app.config.load import save_config
 from ipu_app.config.schema import RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
+from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
-from ipu_app.opening import closing_lines, opening_lines, run_record
+from ipu_app.opening import closing_lines, estimate_lines, opening_lines, run_record
+from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
+from ipu_app.start import Start, load_resume, start_weights, unfinished_phase
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
 from ipu_app.training.plots import plot_curves
@@ -22,42 +25,90 @@ from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir, write
 from ipu_app.training.sinks import JsonlSink, Sink, Sinks, keep_rows_up_to, read_rows
 from ipu_app.training.trainer import PhaseSession, Progress, RunSummary, Trainer
 
+__all__ = ["Start", "train"]
 
-def train(config: RunConfig, *, resume: Optional[Path] = None) -> int:
-    """Train as configured, or continue the run in the folder ``resume``; returns the exit code."""
-    environ = read_environ()
+
+def train(config: RunConfig, start: Optional[Start] = None) -> int:
+    """Train as configured, from scratch or from where ``start`` says; returns the exit code."""
+    start, environ = start or Start(), read_environ()
     build.apply_threads(config.device)
     choice = choose_device(config.device.kind, config.device.poptorch)
     with make_comm(detect_world(environ), choice.kind) as comm:
-        state = _load_resume(resume, config)
+        state = load_resume(start.resume)
+        phase = unfinished_phase(config, state)
+        say: Callable[[str], None] = print if comm.is_root else _silent
+        if choice.kind == "ipu":
+            lines = estimate_lines(config, config.phases[phase], environ=environ, instances=comm.size)
         sessions = _Sessions(config, choice.kind, environ, comm)
-        first = sessions.open(_first_phase(config, state))
-        say = print if comm.is_root else _silent
+        first = sessions.open(phase)
+        check_same(comm, build.facts_that_must_agree(config, first))
         for line in opening_lines(config, first, choice.reason):
             say(line)
-        run_dir = _open_run_dir(config, first, comm, resume)
-        say(f"run: {run_dir.path}")
-        sink = _make_sink(run_dir, comm, state)
-        trainer = Trainer(
-            session_for=sessions,
-            comm=comm,
-            sink=sink,
-            save=_Saver(run_dir, config, comm),
-            clock=time.perf_counter,
-        )
-        phases = {phase.name: phase.epochs for phase in config.phases.values()}
-        record = run_record(config, first)
-        summary = trainer.fit(phases, resume=state, weights=state.get("weights") if state else None)
-        _finish(run_dir, record, summary, sink, comm)
-        for line in first.data_notes():
-            say(f"data: {line}")
-        for line in closing_lines(record, summary, run_dir.path):
+        for line in lines if choice.kind == "ipu" else ():
             say(line)
+        run_dir = _open_run_dir(config, comm, start.resume)
+        say(f"run: {run_dir.path}")
+        job = _Job(config, run_dir, comm, say)
+        job.run(sessions, state, weights=start_weights(start, first))
     return 0
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A run's folder and the trainer's companions; only the root writes."""
+
+    config: RunConfig
+    run_dir: RunDir
+    comm: Comm
+    say: Callable[[str], None]
+
+    def run(self, sessions: _Sessions, state: Optional[Dict[str, Any]], weights: Optional[Weights]) -> None:
+        """Train all phases that are left, write the summary, say the last lines."""
+        first = sessions.first
+        record = run_record(self.config, first)
+        sink = self._make_sink(state)
+        trainer = Trainer(
+            session_for=sessions, comm=self.comm, sink=sink, save=self._save, clock=time.perf_counter
+        )
+        phases = {phase.name: phase.epochs for phase in self.config.phases.values()}
+        summary = trainer.fit(phases, resume=state, weights=weights)
+        record.update(_results(summary))
+        sink.close(record)
+        if self.comm.is_root:
+            write_json(self.run_dir.summary, record)
+            plot_curves(read_rows(self.run_dir.metrics), self.run_dir.curves, title=self.run_dir.path.name)
+        for line in [*first.data_notes(), *closing_lines(record, summary, self.run_dir.path)]:
+            self.say(line)
+
+    def _save(self, progress: Progress, state: Dict[str, Any]) -> None:
+        """Write the epoch's checkpoint and remove the oldest."""
+        if not self.comm.is_root:
+            return
+        checkpoints.save_checkpoint(
+            self.run_dir.checkpoints,
+            progress.total_epochs,
+            weights=state["weights"],
+            averaged=state["averaged"],
+            state={
+                "progress": asdict(progress),
+                "runtime": {key: value for key, value in state["runtime"].items() if key != "model"},
+                "average": state["average"],
+            },
+        )
+        checkpoints.prune(self.run_dir.checkpoints, self.config.keep_checkpoints)
+
+    def _make_sink(self, state: Optional[Dict[str, Any]]) -> Sink:
+        if not self.comm.is_root:
+            return Sink()
+        if state:
+            keep_rows_up_to(self.run_dir.metrics, state["progress"]["step"])
+        return Sinks([JsonlSink(self.run_dir.metrics), console_sink()])
 
 
 class _Sessions:
     """Makes phases ready; the first is opened early, so that what is wrong with it is said at once."""
+
+    first: PhaseSession
 
     def __init__(self, config: RunConfig, device: str, environ: Mapping[str, str], comm: Comm) -> None:
         self._config, self._device, self._environ, self._comm = config, device, environ, comm
@@ -65,8 +116,8 @@ class _Sessions:
 
     def open(self, name: str) -> PhaseSession:
         """Make a phase ready and keep it until it is asked for."""
-        self._opened[name] = self(name)
-        return self._opened[name]
+        self.first = self._opened[name] = self(name)
+        return self.first
 
     def __call__(self, name: str) -> PhaseSession:
         """Hand out the phase of this name, once."""
@@ -76,62 +127,11 @@ class _Sessions:
         return build.make_session(self._config, phase, self._device, environ=self._environ, comm=self._comm)
 
 
-class _Saver:
-    """Writes a checkpoint per epoch on the root, and removes the oldest."""
-
-    def __init__(self, run_dir: RunDir, config: RunConfig, comm: Comm) -> None:
-        self._folder, self._keep, self._is_root = run_dir.checkpoints, config.keep_checkpoints, comm.is_root
-
-    def __call__(self, progress: Progress, state: Dict[str, Any]) -> None:
-        if not self._is_root:
-            return
-        checkpoints.save_checkpoint(
-            self._folder,
-            progress.total_epochs,
-            weights=state["weights"],
-            averaged=state["averaged"],
-            state={
-                "progress": asdict(progress),
-                "runtime": {k: v for k, v in state["runtime"].items() if k != "model"},
-                "average": state["average"],
-            },
-        )
-        checkpoints.prune(self._folder, self._keep)
-
-
 def _silent(_: str) -> None:
     """Say nothing: only the root speaks."""
 
 
-def _load_resume(resume: Optional[Path], config: RunConfig) -> Optional[Dict[str, Any]]:
-    """Return the state of the newest checkpoint, None for a new run; refuse a run with nothing left to do."""
-    if resume is None:
-        return None
-    folder = existing_run_dir(resume).checkpoints
-    newest = checkpoints.newest_checkpoint(folder)
-    if newest is None:
-        raise ValueError(f"resume={resume}: the run has no checkpoint yet; start it anew")
-    state = checkpoints.load_state(newest)
-    state["runtime"]["model"] = checkpoints.load_weights(newest, averaged=False)
-    state["weights"] = checkpoints.load_weights(newest, averaged=True)
-    _first_phase(config, state)
-    return state
-
-
-def _first_phase(config: RunConfig, state: Optional[Dict[str, Any]]) -> str:
-    """Return the name of the first phase that is not finished."""
-    phases = list(config.phases.values())
-    progress = Progress(**state["progress"]) if state else Progress()
-    for index, phase in enumerate(phases):
-        if index > progress.phase or (index == progress.phase and progress.epoch < phase.epochs):
-            return phase.name
-    raise ValueError(
-        f"resume: all {progress.total_epochs} epochs are done; raise phases.{phases[-1].name}.epochs "
-        "to train on"
-    )
-
-
-def _open_run_dir(config: RunConfig, first: PhaseSession, comm: Comm, resume: Optional[Path]) -> RunDir:
+def _open_run_dir(config: RunConfig, comm: Comm, resume: Optional[Path]) -> RunDir:
     """Return the run's folder: the given one, or a new one that the root makes and names to the others."""
     if resume is not None:
         return existing_run_dir(resume)
@@ -143,27 +143,15 @@ def _open_run_dir(config: RunConfig, first: PhaseSession, comm: Comm, resume: Op
     return RunDir(Path(str(comm.broadcast_state({"path": path})["path"])))
 
 
-def _make_sink(run_dir: RunDir, comm: Comm, state: Optional[Dict[str, Any]]) -> Sink:
-    if not comm.is_root:
-        return Sink()
-    if state:
-        keep_rows_up_to(run_dir.metrics, state["progress"]["step"])
-    return Sinks([JsonlSink(run_dir.metrics), console_sink()])
-
-
-def _finish(run_dir: RunDir, record: Dict[str, Any], summary: RunSummary, sink: Sink, comm: Comm) -> None:
-    record.update(
-        epochs=summary.epochs,
-        steps=summary.steps,
-        val_top1=summary.val.get("top1"),
-        val_top5=summary.val.get("top5"),
-        val_loss=summary.val.get("loss"),
-        val_images=summary.val.get("samples"),
-        images_per_s=round(summary.images_per_s, 2),
-        images_per_s_is=summary.rate_label,
-        train_seconds=round(summary.train_seconds, 2),
-    )
-    sink.close(record)
-    if comm.is_root:
-        write_json(run_dir.summary, record)
-        plot_curves(read_rows(run_dir.metrics), run_dir.curves, title=run_dir.path.name)
+def _results(summary: RunSummary) -> Dict[str, Any]:
+    return {
+        "epochs": summary.epochs,
+        "steps": summary.steps,
+        "val_top1": summary.val.get("top1"),
+        "val_top5": summary.val.get("top5"),
+        "val_loss": summary.val.get("loss"),
+        "val_images": summary.val.get("samples"),
+        "images_per_s": round(summary.images_per_s, 2),
+        "images_per_s_is": summary.rate_label,
+        "train_seconds": round(summary.train_seconds, 2),
+    }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 import torch
 
-from ipu_app.config.schema import RunConfig
+from ipu_app.config.schema import PhaseConfig, RunConfig
+from ipu_app.estimates import estimate_phase, memory_problem
 from ipu_app.training.trainer import PhaseSession, RunSummary
 
 
@@ -23,6 +24,21 @@ def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List
             "      your own images: DATA=dir (--data dir) with train/<class>/ and val/<class>/, like ImageNet"
         )
     lines.append(f"model: {session.model_description}")
+    return lines
+
+
+def estimate_lines(
+    config: RunConfig, phase: PhaseConfig, *, environ: Mapping[str, str], instances: int
+) -> List[str]:
+    """Return what the cost model says of a phase's plan; with strict memory, refuse one that does not fit."""
+    platform = config.device.platform
+    estimate = estimate_phase(config.model, phase, platform=platform, environ=environ, instances=instances)
+    problem = memory_problem(estimate)
+    if problem and config.device.strict_memory:
+        raise ValueError(f"device.strict_memory=true: the plan is estimated not to fit: {problem}")
+    lines = [f"plan: {estimate.describe()}; by the cost model, for {platform} IPUs"]
+    if problem:
+        lines.append(f"warning: the plan may not fit: {problem}")
     return lines
 
 

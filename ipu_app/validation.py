@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -12,11 +12,12 @@ from ipu_app.config.schema import RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
+from ipu_app.estimates import configured_spec
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
+from ipu_app.start import find_checkpoint, run_dir_of
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.metrics import EvalMeter, class_accuracy
-from ipu_app.training.rundir import RunDir, existing_run_dir
 from ipu_app.training.trainer import evaluate
 from pipelines.geometry import BatchGeometry
 
@@ -65,30 +66,19 @@ def validate_run(
     path: Path, *, resolutions: Sequence[int] = (), overrides: Sequence[str] = (), averaged: bool = True
 ) -> List[Validation]:
     """Validate a run (or one of its checkpoints) at the given resolutions, or at that of its last phase."""
-    run_dir, checkpoint = find_checkpoint(path)
-    config = load_config(run_dir.config, overrides)
+    checkpoint = find_checkpoint(path)
+    config = load_config(run_dir_of(path).config, overrides)
     weights = checkpoints.load_weights(checkpoint, averaged=averaged)
     kind = f"{'averaged' if averaged else 'raw'} weights of {checkpoint.name}"
     choice = choose_device(config.device.kind, config.device.poptorch)
     environ = read_environ()
     with make_comm(detect_world(environ), choice.kind) as comm:
         phase = list(config.phases.values())[-1]
-        default = phase.resolution or build.make_model_spec(config.model, 1000).native_resolution
+        default = phase.resolution or configured_spec(config.model).native_resolution
         return [
             _validate(config, choice.kind, resolution, weights, kind, comm, environ)
             for resolution in resolutions or (default,)
         ]
-
-
-def find_checkpoint(path: Path) -> Tuple[RunDir, Path]:
-    """Return a run's folder and its newest checkpoint, or the checkpoint itself where that is given."""
-    if (path / "state.json").is_file():
-        return existing_run_dir(path.parent.parent), path
-    run_dir = existing_run_dir(path)
-    newest = checkpoints.newest_checkpoint(run_dir.checkpoints)
-    if newest is None:
-        raise ValueError(f"run={path}: it has no finished checkpoint")
-    return run_dir, newest
 
 
 def _validate(
@@ -102,7 +92,7 @@ def _validate(
 ) -> Validation:
     phase = list(config.phases.values())[-1]
     dataset = build.make_dataset(config, phase, "val", resolution, environ=environ)
-    spec = replace(build.make_model_spec(config.model, 1000), num_classes=dataset.num_classes)
+    spec = configured_spec(config.model, dataset.num_classes)
     _, geometry = build.make_geometries(phase, device, instances=comm.size)
     parts = build.make_parts(config, phase, spec, (BatchGeometry(), geometry))
     parts.eval_graph.model.load_state_dict(weights)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, List
 
 HELP = "train a network on IPUs (real or simulated), CUDA or CPU"
 
 # flag -> (configuration key, type, help); the flags are spelling for --set
-_FLAGS = (
+FLAGS = (
     ("model", "model.name", str, "b0..b7 or cifar"),
     ("group", "model.group_size", int, "channels per group of the spatial convolutions"),
     ("norm", "model.norm", str, "bn, gn, ln, ln_pn or gn_pn"),
@@ -21,87 +20,51 @@ _FLAGS = (
     ("seed", "seed", int, "seed of initial weights, order and augmentation"),
     ("name", "name", str, "name of the run (default: made of model and data)"),
 )
+SWITCHES = (
+    ("ipu_model", "device.ipu_model", "use the SDK's own IPU emulator"),
+    ("strict_memory", "device.strict_memory", "refuse a plan that is estimated not to fit"),
+    ("wandb", "tracking.wandb", "log to Weights & Biases (offline without a key)"),
+    ("tensorboard", "tracking.tensorboard", "log for TensorBoard"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``train``."""
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--config", metavar="FILE", help="a YAML configuration")
-    source.add_argument("--run", metavar="RECIPE", help="a published run by name, like b2-g16-ln_pn-half")
-    source.add_argument(
-        "--resume", metavar="RUN", help="continue the run in this folder from its last checkpoint"
+    source = parser.add_argument_group("what to run")
+    which = source.add_mutually_exclusive_group()
+    which.add_argument("--config", metavar="FILE", help="a YAML configuration")
+    which.add_argument("--run", metavar="RECIPE", help="a published run by name, like b2-g16-ln_pn-half")
+    which.add_argument("--resume", metavar="RUN", help="continue the run in this folder")
+    which.add_argument(
+        "--from", dest="from_run", metavar="RUN", help="start from a finished run's averaged weights"
     )
-    for flag, key, kind, text in _FLAGS:
-        parser.add_argument(f"--{flag}", type=kind, metavar=flag.upper(), help=f"{text} [{key}]")
-    parser.add_argument(
-        "--ipus", type=int, help="IPUs of the whole job; sets the replicas of the first phase"
-    )
-    parser.add_argument("--ipu-model", action="store_true", help="use the SDK's own IPU emulator")
-    parser.add_argument(
-        "--strict-memory", action="store_true", help="refuse a plan that is estimated not to fit"
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set any configuration value; repeatable",
+    source.add_argument("--phase", metavar="NAME", help="run only this phase (with --from: finetune)")
+    source.add_argument("--plan", metavar="FILE", help="splits and batch factors that `plan --save` wrote")
+    source.add_argument("--init", metavar="FILE", help="weights to start from: torchvision's or timm's")
+    source.add_argument("--reset-head", action="store_true", help="with --init: leave out the classifier")
+    source.add_argument("--smoke", action="store_true", help="the same run in miniature, in seconds")
+    values = parser.add_argument_group("values")
+    for flag, key, kind, text in FLAGS:
+        values.add_argument(f"--{flag}", type=kind, metavar=flag.upper(), help=f"{text} [{key}]")
+    values.add_argument("--ipus", type=int, help="IPUs of the whole job; sets the first phase's replicas")
+    for flag, key, text in SWITCHES:
+        values.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=f"{text} [{key}]")
+    values.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="set any value; repeatable"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns 0, or raises ValueError for bad input."""
-    from ipu_app.config.load import load_config
+    from ipu_app.cli.train_config import config_from_args
 
-    path = _config_path(args)
-    overrides = _overrides(args)
-    config = load_config(path, overrides)
-    if args.ipus is not None:
-        config = load_config(path, [*overrides, _replicas_for(config, args.ipus)])
-    from ipu_app.job import train
+    config = config_from_args(args)
+    from ipu_app.job import Start, train
 
-    return train(config, resume=Path(args.resume) if args.resume else None)
-
-
-def _config_path(args: argparse.Namespace) -> Path:
-    from ipu_app.config.load import CONFIGS, nearest_recipe, recipe_path
-
-    if args.config:
-        return Path(args.config)
-    if args.run:
-        return recipe_path(args.run)
-    if args.resume:
-        from ipu_app.training.rundir import existing_run_dir
-
-        return existing_run_dir(Path(args.resume)).config
-    if args.data:
-        return nearest_recipe(args.model or "b0", args.group or 16, args.norm or "ln_pn")
-    return CONFIGS / "demo.yaml"
-
-
-def _overrides(args: argparse.Namespace) -> List[str]:
-    named = [(key, getattr(args, flag)) for flag, key, _, _ in _FLAGS if getattr(args, flag) is not None]
-    if args.ipu_model:
-        named.append(("device.ipu_model", "true"))
-    if args.strict_memory:
-        named.append(("device.strict_memory", "true"))
-    return [f"{key}={_quoted(value)}" for key, value in named] + list(args.set)
-
-
-def _quoted(value: Any) -> str:
-    """Keep text text: a folder named 2012 must not become a number."""
-    return f"'{value}'" if isinstance(value, str) and value != "true" else str(value)
-
-
-def _replicas_for(config: Any, ipus: int) -> str:
-    """Return the override that uses this many IPUs, or refuse with the nearest numbers that work."""
-    name, phase = next(iter(config.phases.items()))
-    stages = len(phase.pipeline.splits) + 1
-    legal = [2**k for k in range(13) if 2**k % stages == 0]
-    if ipus not in legal:
-        near = sorted(sorted(legal, key=lambda n: abs(n - ipus))[:2])
-        raise ValueError(
-            f"ipus={ipus}: must be a power of two and a multiple of the pipeline's {stages} stages, "
-            f"for instance {' or '.join(map(str, near))}"
-        )
-    return f"phases.{name}.batch.replicas={ipus // stages}"
+    start = Start(
+        resume=Path(args.resume) if args.resume else None,
+        from_run=Path(args.from_run) if args.from_run else None,
+        init=Path(args.init) if args.init else None,
+        reset_head=args.reset_head,
+    )
+    return train(config, start)

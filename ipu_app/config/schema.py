@@ -27,6 +27,7 @@ class ModelConfig:
     expand_ratio: Optional[float] = None
     norm: str = "ln_pn"
     norm_grouping: str = "contiguous"
+    norm_eps: float = 1e-3
     padding: str = "same"
     proxy_rule: str = "quadrature"
     dropout: Optional[float] = None
@@ -38,6 +39,8 @@ class ModelConfig:
         one_of("model.padding", self.padding, ("same", "symmetric"))
         one_of("model.proxy_rule", self.proxy_rule, ("quadrature", "quantile200"))
         at_least("model.group_size", self.group_size, 1)
+        if self.norm_eps <= 0:
+            raise ValueError(f"model.norm_eps={self.norm_eps}: must be above 0")
         between("model.dropout", self.dropout, 0, 0.99)
         between("model.drop_connect", self.drop_connect, 0, 0.99)
 
@@ -110,10 +113,6 @@ class BatchConfig:
             value = getattr(self, key)
             if value is not None:
                 at_least(f"batch.{key}", value, 1)
-        if self.torch_micro is not None and self.global_batch % self.torch_micro:
-            raise ValueError(
-                f"batch.torch_micro={self.torch_micro}: must divide the global batch of {self.global_batch}"
-            )
 
     @property
     def global_batch(self) -> int:

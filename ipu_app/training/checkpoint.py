@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 FORMAT = 1
-_TENSOR = "__tensor__"
+_TENSOR, _TUPLE, _DICT = "__tensor__", "__tuple__", "__dict__"
 _NAME = re.compile(r"epoch-(\d+)$")
 
 
@@ -112,9 +112,10 @@ def _take_tensors(tree: Any, path: str, tensors: Dict[str, Tensor]) -> Any:
         return {_TENSOR: path}
     if isinstance(tree, dict):
         items = [[key, _take_tensors(value, f"{path}/{key}", tensors)] for key, value in tree.items()]
-        return {"__dict__": items}  # a list of pairs keeps integer keys, which JSON objects would not
+        return {_DICT: items}  # a list of pairs keeps integer keys, which JSON objects would not
     if isinstance(tree, (list, tuple)):
-        return [_take_tensors(value, f"{path}/{i}", tensors) for i, value in enumerate(tree)]
+        values = [_take_tensors(value, f"{path}/{i}", tensors) for i, value in enumerate(tree)]
+        return {_TUPLE: values} if isinstance(tree, tuple) else values
     if tree is None or isinstance(tree, (bool, int, float, str)):
         return tree
     raise TypeError(f"{path}: a checkpoint holds tensors, numbers and text, not {type(tree).__name__}")
@@ -126,5 +127,7 @@ def _put_tensors(tree: Any, tensors: Dict[str, Tensor]) -> Any:
     if isinstance(tree, dict):
         if _TENSOR in tree:
             return tensors[tree[_TENSOR]]
-        return {key: _put_tensors(value, tensors) for key, value in tree["__dict__"]}
+        if _TUPLE in tree:
+            return tuple(_put_tensors(value, tensors) for value in tree[_TUPLE])
+        return {key: _put_tensors(value, tensors) for key, value in tree[_DICT]}
     return tree

@@ -35,7 +35,7 @@ class PhaseSession:
     """All that one phase of training needs.
 
     ``set_epoch`` selects an epoch's order of images; ``data_notes`` returns what there is to report of the
-    data so far (images skipped), a line each.
+    data so far (images skipped), a line each; ``spec`` is the model's.
     """
 
     name: str
@@ -48,6 +48,7 @@ class PhaseSession:
     curve: Curve
     loss_scale: float
     averaging: float
+    spec: Any
     model_description: str
     data_description: str
     data_notes: Callable[[], Sequence[str]]

@@ -56,7 +56,7 @@ def test_saved_configuration_reads_back_equal(base: Path, tmp_path: Path) -> Non
         ("phases[3].epochs=1", "there are 1 phases (train)"),
         ("model.norm=batch", "model.norm='batch': choose one of bn, gn"),
         ("phases.train.batch.accumulation=2", "a training pipeline of 2 stages needs 3 or more"),
-        ("phases.train.batch.torch_micro=5", "must divide the global batch of 32"),
+        ("phases.train.batch.torch_micro=0", "batch.torch_micro=0: must be 1 or more"),
         ("phases.train.pipeline.precision=16.8", "choose one of 16.16, 16.32, 32.32"),
         ("phases.train.optimizer.momentum=.nan", "must lie between 0 and 1"),
         ("model=b2", "must be a section"),

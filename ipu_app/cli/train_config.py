@@ -1,0 +1,149 @@
+"""From the arguments of ``train`` to a checked configuration. No torch."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Dict, List
+
+from ipu_app.cli.train import FLAGS, SWITCHES
+from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
+from ipu_app.config.schema import PhaseConfig, RunConfig
+from ipu_app.estimates import configured_spec
+
+
+def config_from_args(args: argparse.Namespace) -> RunConfig:
+    """Return the configuration that the command line describes."""
+    _refuse_contradictions(args)
+    path = config_path(args)
+    overrides = [*_plan_overrides(args), *_flag_overrides(args), *args.set]
+    config = load_config(path, overrides)
+    if args.ipus is not None:
+        overrides.append(replicas_for(config, args.ipus))
+        config = load_config(path, overrides)
+    if args.smoke:
+        config = load_config(path, _without(overrides, smoke_overrides(config)) + smoke_overrides(config))
+    if args.phase:
+        config = only_phase(config, args.phase)
+    return config
+
+
+def config_path(args: argparse.Namespace) -> Path:
+    """Return the file to start from: the one asked for, a run's own, a published recipe, or the demo."""
+    if args.config:
+        return Path(args.config)
+    if args.run:
+        return recipe_path(args.run)
+    if args.resume or args.from_run:
+        path = Path(args.resume or args.from_run) / "config.yaml"
+        if not path.is_file():
+            raise ValueError(f"run={path.parent}: no config.yaml there; give the folder of a run")
+        return path
+    if args.data:
+        return nearest_recipe(args.model or "b0", args.group or 16, args.norm or "ln_pn")
+    return CONFIGS / "demo.yaml"
+
+
+def replicas_for(config: RunConfig, ipus: int) -> str:
+    """Return the override that uses this many IPUs, or refuse with the nearest numbers that work."""
+    name, phase = next(iter(config.phases.items()))
+    stages = len(phase.pipeline.splits) + 1
+    legal = [2**k for k in range(13) if 2**k % stages == 0]
+    if ipus not in legal:
+        near = sorted(sorted(legal, key=lambda n: abs(n - ipus))[:2])
+        raise ValueError(
+            f"ipus={ipus}: must be a power of two and a multiple of the pipeline's {stages} stages, "
+            f"for instance {' or '.join(map(str, near)) or 'with other splits'}"
+        )
+    return f"phases.{name}.batch.replicas={ipus // stages}"
+
+
+def smoke_overrides(config: RunConfig) -> List[str]:
+    """Return what turns a run into one of seconds: one epoch, few images, small ones, small batches."""
+    values = ["tracking.logs_per_epoch=1"]
+    if config.data.source is None:
+        values.append("data.source='generated:10'")
+    for name, phase in config.phases.items():
+        accumulation = 2 * len(phase.pipeline.splits) + 1
+        replicas = 2 if len(phase.pipeline.splits) == 0 else 1
+        values += [
+            f"phases.{name}.epochs=1",
+            f"phases.{name}.resolution={_smoke_resolution(config, phase)}",
+            f"phases.{name}.batch.micro=2",
+            f"phases.{name}.batch.accumulation={accumulation}",
+            f"phases.{name}.batch.replicas={replicas}",
+            f"phases.{name}.batch.torch_micro=2",
+            f"phases.{name}.batch.eval_micro=2",
+        ]
+    return values + ["data.limit_train=16", "data.limit_val=8"]
+
+
+def only_phase(config: RunConfig, name: str) -> RunConfig:
+    """Return the run reduced to one of its phases."""
+    if name not in config.phases:
+        raise ValueError(f"phase={name!r}: this run has {', '.join(config.phases)}")
+    return replace(config, phases={name: config.phases[name]})
+
+
+def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
+    """Keep the resolution modulo 32, and so the parity that the downsampling layers see."""
+    return 32 + (phase.resolution or configured_spec(config.model).native_resolution) % 32
+
+
+def _without(overrides: List[str], replaced: List[str]) -> List[str]:
+    keys = {item.partition("=")[0] for item in replaced}
+    return [item for item in overrides if item.partition("=")[0] not in keys]
+
+
+def _flag_overrides(args: argparse.Namespace) -> List[str]:
+    named = [(key, getattr(args, flag)) for flag, key, _, _ in FLAGS if getattr(args, flag) is not None]
+    switched = [f"{key}=true" for flag, key, _ in SWITCHES if getattr(args, flag)]
+    return [f"{key}={_quoted(value)}" for key, value in named] + switched
+
+
+def _quoted(value: Any) -> str:
+    """Keep text text: a folder named 2012 must not become a number."""
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _plan_overrides(args: argparse.Namespace) -> List[str]:
+    """Return what a saved plan fixes; flags may repeat its model, not change it."""
+    if not args.plan:
+        return []
+    from pipelines.plan import load_saved_plan
+
+    saved = load_saved_plan(Path(args.plan))
+    saved.check_model(name=args.model, group_size=args.group, norm=args.norm, resolution=args.res)
+    plan, geometry, model = saved.plan, saved.geometry, saved.model
+    facts: Dict[str, Any] = {
+        "pipeline.splits": f"[{', '.join(plan.splits)}]",
+        "pipeline.schedule": plan.schedule,
+        "pipeline.recompute": str(plan.recompute).lower(),
+        "pipeline.precision": f"'{model.precision}'",
+        "pipeline.offload_optimizer": str(model.offload_optimizer).lower(),
+        "pipeline.available_memory_proportion": "[]",
+        "batch.micro": geometry.micro_batch,
+        "batch.accumulation": geometry.accumulation,
+        "batch.replicas": geometry.total_replicas,
+        "batch.device_iterations": geometry.device_iterations,
+    }
+    overrides = [f"phases[0].{key}={value}" for key, value in facts.items()]
+    for flag, key, value in (
+        ("model", "model.name", f"'{model.name}'"),
+        ("group", "model.group_size", model.group_size),
+        ("norm", "model.norm", f"'{model.norm}'"),
+        ("res", "phases[0].resolution", model.resolution),
+    ):
+        if getattr(args, flag) is None:
+            overrides.append(f"{key}={value}")
+    return overrides
+
+
+def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.reset_head and not args.init:
+        raise ValueError("reset-head: has no effect without --init FILE")
+    if args.plan and args.ipus is not None:
+        raise ValueError("ipus: the plan fixes the number of IPUs; make another with `plan --ipus`")
+    if args.init and (args.resume or args.from_run):
+        raise ValueError("init: a run that is continued or built on has its own weights")
