@@ -32,7 +32,7 @@ class Norm(nn.Module):
         """Normalised x times weight plus bias; those given take the place of the module's own."""
         if weight is None:
             weight, bias = self.weight, self.bias
-        return self.normalise(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
+        return self.normalise(x, weight, bias)
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
         """What each kind of norm defines."""

@@ -14,6 +14,8 @@ from ipu_app.models.layout import ConvSpec, block_specs, sub_block_names
 from ipu_app.models.proxy import make_activation
 from ipu_app.models.spec import NORM_NAMES, make_spec
 
+OLD_TORCH = not hasattr(torch, "export")  # before 2.1
+
 
 def cifar(**options):
     torch.manual_seed(0)
@@ -108,13 +110,11 @@ def test_a_scale_of_the_input_goes_into_the_weights():
     torch.testing.assert_close(conv(x, scale), conv(x * scale), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.skipif(OLD_TORCH, reason="sums half precision in half precision on a CPU")
 def test_global_mean_in_half_precision_does_not_overflow():
     x = torch.full((1, 2, 64, 64), 300.0)
     torch.testing.assert_close(global_mean(x), torch.full((1, 2, 1, 1), 300.0))
-    try:
-        half = global_mean(x.half())
-    except RuntimeError as error:
-        pytest.skip(str(error))  # torch 2.0 has no half precision on a CPU
+    half = global_mean(x.half())
     assert half.float().flatten().tolist() == [300.0, 300.0]
 
 
@@ -195,12 +195,27 @@ def test_proxy_statistics_stay_in_float32_in_a_half_model(activation):
     assert {value.dtype for value in act.moments()} == {torch.float64}
 
 
-def test_bfloat16_autocast_is_close_to_float32():
-    model = cifar(norm="ln_pn", group_size=16).eval()
-    images = torch.randn(2, 3, 32, 32)
+@pytest.mark.parametrize("norm", NORM_NAMES)
+@pytest.mark.parametrize("grouping", ["contiguous", "strided"])
+def test_bfloat16_autocast_is_close_to_float32(norm, grouping):
+    model = cifar(norm=norm, norm_grouping=grouping, group_size=16, drop_connect=0.0)
+    images = torch.randn(8, 3, 32, 32)
     with torch.autocast("cpu", torch.bfloat16):
         low = model(images)
-    torch.testing.assert_close(low.float(), model(images), atol=0.15, rtol=0.1)
+    low.float().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+    error = (low.float() - model(images)).norm() / model(images).norm()
+    assert error < 0.2
+
+
+@pytest.mark.skipif(OLD_TORCH, reason="no half precision on a CPU")
+@pytest.mark.parametrize("norm", NORM_NAMES)
+def test_half_model_is_close_to_float32(norm):
+    model = cifar(norm=norm, group_size=16).eval()
+    images = torch.randn(4, 3, 32, 32)
+    expected = model(images)
+    error = (model.half()(images.half()).float() - expected).norm() / expected.norm()
+    assert error < 0.02
 
 
 def test_relu_moments_have_finite_gradients_at_no_spread():
