@@ -18,7 +18,7 @@ NAMES = [str(path.relative_to(ROOT)) for path in SOURCES]
 LEVELS = [
     {"compat", "environment", "config"},
     {"models", "data", "distributed"},
-    {"runtime"},
+    {"runtime", "estimates"},
     {"training"},
     {"build"},
 ]
