@@ -68,8 +68,13 @@ def _caption(estimate: StepEstimate) -> str:
     return (
         f"estimated (expected error {estimate.error_pct:.0f} %): {estimate.images_per_s:.0f} images/s, step "
         f"{1e3 * estimate.step_s:.1f} ms = {geometry.accumulation} micro-batches of {geometry.micro_batch} "
-        f"on each of {geometry.total_replicas} replicas of {estimate.plan.num_stages} IPUs"
+        f"on each of {_counted(geometry.total_replicas, 'replica')} of "
+        f"{_counted(estimate.plan.num_stages, 'IPU')}"
     )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _shown_accumulation(estimate: StepEstimate) -> int:
@@ -132,15 +137,17 @@ def _number_bars(axes: Any, bars: Sequence[Bar], end_ms: float, *, hidden: int, 
 
 
 def _break_ms(phases: Sequence[Phase]) -> float:
-    """Where slots can be left out: before a slot in which every stage does everything."""
-    most = max(len(phase) for phase in phases)
-    full = [index for index, phase in enumerate(phases) if len(phase) == most]
-    return lay_out(phases[: full[len(full) // 2]])[1]
+    """Where micro-batches can be left out: before a busiest phase with a new one on the first stage."""
+    new = (0, "forward")
+    starts = [k for k, tasks in enumerate(phases) if tasks and (tasks[0].stage, tasks[0].kind) == new]
+    most = max(len(phases[k]) for k in starts)
+    busiest = [k for k in starts if len(phases[k]) == most]
+    return lay_out(phases[: busiest[len(busiest) // 2]])[1]
 
 
 def _mark_break(axes: Any, at_ms: float, hidden: int) -> None:
     axes.axvline(at_ms, color="black", linestyle=(0, (2, 2)), linewidth=1.2)
-    text = f"{hidden} more slots like these are left out here"
+    text = f"{hidden} more micro-batches like these are left out here"
     axes.text(at_ms, -0.62, text, ha="center", va="bottom", fontsize=8, backgroundcolor="white")
 
 

@@ -14,10 +14,9 @@ from ipu_app.models.spec import EfficientNetSpec, make_spec
 from pipelines.cost.hardware import ipu_target
 from pipelines.cost.layers import LayerTable
 from pipelines.cost.memory import Rejection
-from pipelines.estimate import StepEstimate, estimate_plan, memory_rejections
+from pipelines.estimate import StepEstimate, memory_rejections
 from pipelines.fit import FitCase, FitReport, fit_report, make_case
-from pipelines.geometry import BatchGeometry
-from pipelines.plan import PipelinePlan, PlannedModel, SavedPlan
+from pipelines.plan import PlannedModel, SavedPlan
 from pipelines.planner import PlanLimits, RankedPlan, plan_pipelines
 from pipelines.published import PublishedRun, published_runs, published_throughputs
 from pipelines.table_cache import cache_folder
@@ -121,28 +120,17 @@ def recipe_report(
 ) -> PlanReport:
     """Estimate the plan that a recipe of ``configs/recipes`` trains its first phase with."""
     from ipu_app.config.load import load_config, recipe_path
+    from ipu_app.estimates import configured_spec, estimate_phase
 
     config = load_config(recipe_path(name))
-    facts = asdict(config.model)
-    spec = make_spec(facts.pop("name"), **facts)
     phase = next(iter(config.phases.values()))
-    batch, pipeline = phase.batch, phase.pipeline
+    pipeline = phase.pipeline
+    estimate = estimate_phase(config.model, phase, platform=platform, environ=environ)
     limits = PlanLimits(
-        num_ipus=batch.replicas * (len(pipeline.splits) + 1),
-        global_batch=batch.global_batch,
+        num_ipus=estimate.plan.num_stages * estimate.geometry.total_replicas,
         memory_limit_bytes=memory_limit_bytes,
-        precision=pipeline.precision,
-        offload_optimizer=pipeline.offload_optimizer,
     )
-    plan = PipelinePlan.from_splits(pipeline.splits, schedule=pipeline.schedule, recompute=pipeline.recompute)
-    estimate = estimate_plan(
-        load_layer_table(spec, phase.resolution, cache=cache_folder(environ)),
-        plan,
-        BatchGeometry(batch.micro, batch.accumulation, batch.replicas, batch.device_iterations),
-        ipu_target(platform, available_memory_proportion=pipeline.available_memory_proportion),
-        precision=pipeline.precision,
-        offload_optimizer=pipeline.offload_optimizer,
-    )
+    spec = configured_spec(config.model)
     model = _planned_model(spec, phase.resolution, pipeline.precision, pipeline.offload_optimizer)
     return PlanReport(
         title=f"recipe {name}: {_model_title(model)} on {limits.num_ipus} {_PLATFORM_NAMES[platform]} IPUs",
