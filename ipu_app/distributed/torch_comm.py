@@ -15,8 +15,8 @@ from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.gradients import GradientSync, WrappedGradients
 from ipu_app.distributed.world import World
 
-# how long the group's threads may take to let go of the last tensors; after that the group is left to the end of
-# the process, as it is where the error that ends us still holds a tensor
+# how long the group's threads may take to let go of the last tensors; after that the group is left to the
+# end of the process, as it is where the error that ends us still holds a tensor
 CLOSE_S, ABORT_S = 5.0, 0.5
 
 

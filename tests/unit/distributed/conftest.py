@@ -30,15 +30,18 @@ def job_environment() -> Dict[str, str]:
 
 
 def run_to_end(argv: Sequence[str]) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        argv,
-        env=job_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        universal_newlines=True,
-        timeout=JOB_TIMEOUT_S,
-        check=False,
-    )
+    try:
+        return subprocess.run(
+            argv,
+            env=job_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            universal_newlines=True,
+            timeout=JOB_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"the job did not end within {JOB_TIMEOUT_S} s: {late.output!r}")
 
 
 def skip_if_missing(launcher: str) -> None:

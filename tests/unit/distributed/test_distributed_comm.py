@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from conftest import PROGRAMS, launch_argv, run_to_end, skip_if_missing
+from conftest import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
 
 from ipu_app.distributed import comm as comm_module
 from ipu_app.distributed.comm import SingleComm, make_comm
@@ -110,6 +111,21 @@ def test_training_equals_one_process_on_the_whole_batch(seen: Seen, alone: Seen)
 def test_gradients_stay_at_home_until_the_last_micro_batch(seen: Seen) -> None:
     if len(seen) == 2:
         assert seen[0]["first_gradients"] != pytest.approx(seen[1]["first_gradients"], abs=1e-3)
+
+
+def test_leaving_the_group_never_stands_still(tmp_path: Path) -> None:
+    argv = [sys.executable, str(PROGRAMS / "leaving.py"), str(tmp_path)]
+    jobs = []
+    for rank in "01":
+        place = {"RANK": rank, "WORLD_SIZE": "2", "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": "2"}
+        environ = {**job_environment(), **place}
+        jobs.append(subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, universal_newlines=True))
+    try:
+        assert [job.communicate(timeout=120)[0] for job in jobs] == ["left 20 times\n"] * 2
+    finally:
+        for job in jobs:
+            job.kill()
+            job.wait()
 
 
 def test_broadcasts_go_out_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
