@@ -126,7 +126,7 @@ def make_parts(
     train_geometry, eval_geometry = geometries
     set_updates_per_step(model, train_geometry.accumulation)
     freeze_before(model, phase.trainable)
-    mix = mixing.Mixing() if phase.augment.mixes else None
+    mix = mixing.Mixing(within=phase.batch.micro) if phase.augment.mixes else None
     graph = TrainGraph(
         model,
         num_classes=spec.num_classes,

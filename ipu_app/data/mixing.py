@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 import torch
@@ -91,15 +91,24 @@ class Mixing(nn.Module):
     """Mixes one micro-batch: (images (N, C, H, W), targets (N, K), coefficients (N, 4)) -> (images, targets).
 
     A micro-batch of 2 takes the box from the neighbour, a larger one from two places before. One image alone
-    has nothing to mix with: ValueError.
+    has nothing to mix with: ValueError. ``within`` mixes inside groups of so many neighbouring images, so that
+    a GPU's large micro-batch is mixed like the IPU's small ones that it stands for.
     """
 
-    def __init__(self, *, mixup: bool = True, cutmix: bool = True) -> None:
+    def __init__(self, *, mixup: bool = True, cutmix: bool = True, within: Optional[int] = None) -> None:
         super().__init__()
-        self.mixup, self.cutmix = mixup, cutmix
+        self.mixup, self.cutmix, self.within = mixup, cutmix, within
 
     def forward(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
         """Return mixed images, of their own dtype, and mixed targets."""
+        size = self.within or images.shape[0]
+        if images.shape[0] <= size:
+            return self._mix(images, targets, coefficients)
+        groups = zip(images.split(size), targets.split(size), coefficients.split(size))
+        mixed_images, mixed_targets = zip(*(self._mix(*group) for group in groups))
+        return torch.cat(mixed_images), torch.cat(mixed_targets)
+
+    def _mix(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
         if images.shape[0] < 2:
             raise ValueError("batch.micro=1: mixup and cutmix need micro-batches of 2 or more")
         if self.mixup:

@@ -20,7 +20,7 @@ phases:
     resolution: 32
     batch: {micro: 4, accumulation: 4, replicas: 2, torch_micro: TORCH_MICRO}
     optimizer: {kind: KIND, lr: 0.01, loss_scale: 128}
-    augment: {mixup_alpha: MIXUP}
+    augment: {mixup_alpha: MIXUP, cutmix_strength: CUTMIX}
     pipeline: {splits: [block3a], precision: 32.32}
 """
 
@@ -44,6 +44,7 @@ def weights_after_steps(path: Path, device: str, steps: int) -> Dict[str, torch.
         ("gn", "sgd", 16, 0.0),
         ("ln_pn", "adamw", 4, 0.0),
         ("gn_pn", "rmsprop_tf", 4, 0.2),
+        ("ln_pn", "rmsprop_tf", 16, 0.2),  # mixed in fours, as on the IPU
     ],
 )
 def test_same_weights_after_five_steps(
@@ -51,6 +52,7 @@ def test_same_weights_after_five_steps(
 ) -> None:
     text = CONFIG.replace("NORM", norm).replace("KIND", kind)
     text = text.replace("TORCH_MICRO", str(torch_micro)).replace("MIXUP", str(mixup))
+    text = text.replace("CUTMIX", "0.8" if mixup else "1.0")
     path = tmp_path / "config.yaml"
     path.write_text(text)
     simulated = weights_after_steps(path, "ipu", 5)
