@@ -20,7 +20,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .jpeg import JpegHeader, cut_height, parse_header
+from .source import UnreadableImageError
 
+MAX_PIXELS = 178_956_970  # above it PIL suspects an attack, and most likely a header is damaged
 MAX_REDUCTION = 8  # JPEG's 8x8 blocks decode at 1/1, 1/2, 1/4 and 1/8
 
 
@@ -140,5 +142,7 @@ def open_image(data: bytes, decoder: str) -> OpenImage:
     if decoder == "simplejpeg":
         header = parse_header(data)
         if header is not None and header.components in (1, 3) and header.orientation == 1:
+            if header.height * header.width > MAX_PIXELS:
+                raise UnreadableImageError(f"{header.height}x{header.width} pixels: too many")
             return JpegImage(data, header)
     return _pil(data)

@@ -48,11 +48,12 @@ class FolderSource(Source):
         if not self.classes:
             raise ValueError(f"data.source={root}: {reference.name}/ has no class folders; expected {LAYOUT}")
         present = class_names(folder)
-        wanted = tuple(name for name in self.classes if name in set(present))
+        wanted = tuple(sorted(set(self.classes) & set(present)))
         self._folder = folder
         self._table: FileTable = load_table(folder, wanted, cache_dir=cache_dir, scan=scan_classes)
         # the table numbers the classes that are present here; labels are places in the list of all of them
-        self._label_of = [self.classes.index(name) for name in wanted]
+        places = {name: place for place, name in enumerate(self.classes)}
+        self._label_of = [places[name] for name in wanted]
         self.location = str(folder)
         self.manifest_hash = self._table.digest
         self.problems = self._table.problems + self._differences(present, split)

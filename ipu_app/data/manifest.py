@@ -18,6 +18,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, 
 import numpy as np
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
+_MOST_NOTES = 20
 _FORMAT = 1  # of the cache file; another number makes old files be ignored
 
 
@@ -100,8 +101,14 @@ def scan_classes(folder: Path, classes: Sequence[str]) -> FileTable:
         np.asarray(ends, dtype=np.int64),
         np.asarray(places, dtype=np.int32),
         digest.hexdigest(),
-        tuple(notes),
+        _at_most(notes, _MOST_NOTES),
     )
+
+
+def _at_most(notes: List[str], limit: int) -> Tuple[str, ...]:
+    """The first ``limit`` notes, and how many more there are."""
+    more = len(notes) - limit
+    return (*notes[:limit], f"and {more} more folders or files like these") if more > 0 else tuple(notes)
 
 
 def _fingerprint(folder: Path, classes: Sequence[str]) -> str:

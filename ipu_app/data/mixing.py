@@ -91,8 +91,8 @@ class Mixing(nn.Module):
     """Mixes one micro-batch: (images (N, C, H, W), targets (N, K), coefficients (N, 4)) -> (images, targets).
 
     A micro-batch of 2 takes the box from the neighbour, a larger one from two places before. One image alone
-    has nothing to mix with: ValueError. ``within`` mixes inside groups of so many neighbouring images, so that
-    a GPU's large micro-batch is mixed like the IPU's small ones that it stands for.
+    has nothing to mix with: ValueError. ``within`` mixes inside groups of so many neighbouring images, so
+    that a GPU's large micro-batch is mixed like the IPU's small ones that it stands for.
     """
 
     def __init__(self, *, mixup: bool = True, cutmix: bool = True, within: Optional[int] = None) -> None:

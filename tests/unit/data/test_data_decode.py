@@ -168,6 +168,12 @@ def test_other_colour_spaces_become_rgb(decoder):
         assert difference(array, np.broadcast_to(expected, array.shape)).mean() < 4, name
 
 
+def at_size(data, height_and_width):
+    """The JPEG with other sizes in its header."""
+    at = parse_header(data).height_offset
+    return data[:at] + height_and_width + data[at + 4 :]
+
+
 def broken_images():
     good = jpeg(photograph(64, 48))
     return {
@@ -177,10 +183,9 @@ def broken_images():
         "truncated before the frame": good[:20],
         "truncated progressive": jpeg(photograph(64, 48), progressive=True)[:900],
         "start marker only": b"\xff\xd8",
-        "zero size": good[: parse_header(good).height_offset]
-        + bytes(4)
-        + good[parse_header(good).height_offset + 4 :],
+        "zero size": at_size(good, bytes(4)),
         "truncated PNG": png(photograph(64, 48))[:300],
+        "65535 pixels a side": at_size(good, b"\xff\xff\xff\xff"),
         "noise": np.random.default_rng(0).bytes(2000),
         "noise after a JPEG's start": b"\xff\xd8\xff\xe0" + np.random.default_rng(1).bytes(2000),
     }

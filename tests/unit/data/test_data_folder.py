@@ -131,6 +131,15 @@ def test_a_bad_tree_is_read_and_reported(tmp_path, decoder):
     assert "no folder for 1 class(es): empty" in report
 
 
+def test_long_reports_are_cut(tmp_path):
+    write_tree(tmp_path)
+    for number in range(50):
+        (tmp_path / "train" / f"empty{number}").mkdir()
+    problems = FolderSource(tmp_path, "train").problems
+    assert len(problems) == 21
+    assert problems[-1] == "and 30 more folders or files like these"
+
+
 def test_files_lost_after_the_scan_are_skipped(tmp_path):
     root = write_tree(tmp_path)
     data = open_dataset(str(root), "val", Preprocess(32))
