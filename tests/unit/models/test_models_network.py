@@ -230,9 +230,7 @@ def test_relu_moments_have_finite_gradients_at_no_spread():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    not hasattr(torch, "_dynamo") or torch.__version__ < "2.1", reason="torch.compile is young there"
-)
+@pytest.mark.skipif(OLD_TORCH, reason="torch.compile is too young there")
 def test_compiles_without_graph_breaks():
     model = cifar(norm="ln_pn", group_size=16)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
