@@ -128,17 +128,27 @@ def _variance(state: State) -> Tensors:
 def _adam_terms(g: Tensors, state: State, hp: Values) -> Any:
     """Update the moments; return sqrt(v_hat) + eps and the factor that turns m into m_hat."""
     beta1, beta2 = hp["betas"]
-    _mul_(state["m"], beta1)
-    _add_(state["m"], g, alpha=1.0 - beta1)
+    _average_(state["m"], g, beta1)
     _mul_(state["v"], beta2)
     torch._foreach_addcmul_(state["v"], g, g, value=1.0 - beta2)
     correction1 = 1.0 - beta1 ** hp["step"] if hp["bias_correction"] else 1.0
     correction2 = 1.0 - beta2 ** hp["step"] if hp["bias_correction"] else 1.0
     denominator = torch._foreach_sqrt(state["v"])
     if hp["bias_correction"]:
-        _mul_(denominator, correction2**-0.5)
+        torch._foreach_div_(denominator, correction2**0.5)
     _add_(denominator, hp["eps"])
     return denominator, 1.0 / correction1
+
+
+def _average_(m: Tensors, g: Tensors, beta: float) -> None:
+    """m = beta * m + (1 - beta) * g in the form this PyTorch's own Adam computes it, so that a simulated run
+    and a plain one agree to the bit: 2.1, the first release with _foreach_copy_, went over to lerp.
+    """
+    if hasattr(torch, "_foreach_copy_"):
+        torch._foreach_lerp_(m, g, 1.0 - beta)
+    else:
+        _mul_(m, beta)
+        _add_(m, g, alpha=1.0 - beta)
 
 
 Rule = Callable[[Tensors, Tensors, State, Values], None]

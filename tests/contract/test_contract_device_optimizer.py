@@ -97,6 +97,20 @@ def test_torch_optimizers_compute_what_torch_computes(make: Callable[[Any], torc
         torch.testing.assert_close(mine[name], value, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd_momentum"])
+def test_torch_optimizers_agree_to_the_bit_in_float32(name: str) -> None:
+    mine = parameters_like(SHAPES, dtype=torch.float32)
+    theirs = parameters_like(SHAPES, dtype=torch.float32)
+    make = TORCH_OPTIMIZERS[name]
+    device, reference = DeviceOptimizer(make(list(mine.values())), mine), make(list(theirs.values()))
+    for step in range(20):
+        device.step(gradients(mine, step))
+        for key, grad in gradients(theirs, step).items():
+            theirs[key].grad = grad
+        reference.step()
+    assert all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_combined_sgd_computes_the_same(nesterov: bool) -> None:
     def run(combined: bool) -> torch.Tensor:
