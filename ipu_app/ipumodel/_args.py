@@ -65,11 +65,9 @@ class CallArguments:
             rows = item.shape[0] if item.dim() else 1
             assert rows % samples == 0, (
                 f"Invalid batch dimension: in the input {tuple(item.shape)}, the batch dimension ({rows}) "
-                "must be a "
-                f"multiple of Options.deviceIterations * Options.replicationFactor / inputGroupSize * "
-                f"Options.Training.gradientAccumulation = {samples} because it is used to calculate the size "
-                "of the "
-                "micro-batch"
+                "must be a multiple of Options.deviceIterations * Options.replicationFactor / "
+                f"inputGroupSize * Options.Training.gradientAccumulation = {samples} because it is used to "
+                "calculate the size of the micro-batch"
             )
             if not item.dim():
                 return item
@@ -134,8 +132,7 @@ def _to_device(tensor: Tensor) -> Tensor:
 def _mismatch(what: str, name: str, expected: Any, got: Any) -> Exception:
     return py_error(
         f"{what} mismatch for {name}: expected {expected} but got {got}. The model was compiled for the "
-        "first call's "
-        "arguments; to change them call destroy() and wrap the model again."
+        "first call's arguments; to change them call destroy() and wrap the model again."
     )
 
 

@@ -39,8 +39,8 @@ class BlockTracker:
         if self._block is None:
             raise py_error(
                 f"No active Block, all the ops must belong to a Block: aten::{op} in "
-                f"'{module or 'the model'}' comes "
-                "after a `with poptorch.Block` ended. Use poptorch.BeginBlock, or open a block for it."
+                f"'{module or 'the model'}' comes after a `with poptorch.Block` ended. Use "
+                "poptorch.BeginBlock, or open a block for it."
             )
         stage, ipu = self._place
         self._note(op, module, stage, ipu)
@@ -51,10 +51,8 @@ class BlockTracker:
             if self._strategy.is_pipelined and self.used_places and stage < self.used_places[-1][0]:
                 raise py_error(
                     f"Pipeline stage {stage} (IPU {ipu}) is entered again by aten::{op} in '{module}' after "
-                    "stage "
-                    f"{self.used_places[-1][0]}: stages run in order. With AutoStage.SameAsIpu an IPU can "
-                    "not be "
-                    "visited twice; use AutoStage.AutoIncrement."
+                    f"stage {self.used_places[-1][0]}: stages run in order. With AutoStage.SameAsIpu an IPU "
+                    "can not be visited twice; use AutoStage.AutoIncrement."
                 )
             self.used_places.append((stage, ipu))
         self.ipus.add(ipu)

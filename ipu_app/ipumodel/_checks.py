@@ -15,9 +15,9 @@ def check_wrapping(options: Any, *, training: bool) -> None:
     """Refuse options that can never work for this kind of model."""
     if not training and options.Training.gradient_accumulation != 1:
         raise py_error(
-            "You must set poptorch.Options().Training.gradientAccumulation to 1 (or leave it as its default "
-            "value) for "
-            f"an inference model, got {options.Training.gradient_accumulation}. Use a second Options object."
+            "You must set poptorch.Options().Training.gradientAccumulation to 1 (or leave it as its "
+            f"default value) for an inference model, got {options.Training.gradient_accumulation}. Use a "
+            "second Options object."
         )
 
 
@@ -42,9 +42,8 @@ def check_graph(tracer: Tracer, options: Any, mutated_buffers: Set[str]) -> int:
         raise cpp_error(
             "PopTorch does not support broadcasting buffers: the forward updates "
             f"{', '.join(sorted(mutated_buffers))} in place under replicationFactor "
-            f"{options.replication_factor}. If "
-            "the model tolerates buffers that drift apart between replicas, set "
-            "poptorch.Options().broadcastBuffers(False).",
+            f"{options.replication_factor}. If the model tolerates buffers that drift apart between "
+            "replicas, set poptorch.Options().broadcastBuffers(False).",
             "poptorch_cpp_error",
         )
     return _num_ipus(tracer.blocks.num_ipus * options.replication_factor, options)
@@ -105,8 +104,7 @@ def _check_output_mode(tracer: Tracer, options: Any) -> None:
     if per_step % period:
         raise cpp_error(
             f"The output return period ({period}) must divide the number of batches per step ({per_step}): "
-            "change the "
-            "second argument of poptorch.Options().outputMode."
+            "change the second argument of poptorch.Options().outputMode."
         )
 
 
@@ -115,8 +113,7 @@ def _num_ipus(needed: int, options: Any) -> int:
     if needed > MAX_IPUS_PER_PROCESS:
         raise cpp_error(
             f"Too many IPUs requested ({needed}): a process can use {MAX_IPUS_PER_PROCESS}. Use fewer "
-            "replicas, or "
-            "more processes.",
+            "replicas, or more processes.",
             "poptorch_cpp_error",
         )
     if rounded == needed:
@@ -124,8 +121,7 @@ def _num_ipus(needed: int, options: Any) -> int:
     if not options.auto_round_num_ipus:
         raise cpp_error(
             f"PopTorch needs a number of IPUs that is a power of two, but {needed} are used. Change the IPU "
-            "ids or "
-            "replicationFactor, or set poptorch.Options().autoRoundNumIPUs(True).",
+            "ids or replicationFactor, or set poptorch.Options().autoRoundNumIPUs(True).",
             "poptorch_cpp_error",
         )
     logger.warning("%d IPUs needed: rounded up to %d", needed, rounded)

@@ -39,9 +39,8 @@ def _summed(flat: Tensor, num_processes: int) -> Tensor:
     if not (distributed.is_available() and distributed.is_initialized()):
         raise py_error(
             f"Options().Distributed has {num_processes} processes, but this one cannot reach the others: "
-            "call "
-            "torch.distributed.init_process_group('gloo') first, or Distributed.disable() for a single "
-            "process."
+            "call torch.distributed.init_process_group('gloo') first, or Distributed.disable() for a "
+            "single process."
         )
     if distributed.get_world_size() != num_processes:
         raise py_error(

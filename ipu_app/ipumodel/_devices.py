@@ -4,6 +4,7 @@ none is left.
 
 from __future__ import annotations
 
+import gc
 from typing import Dict, List
 
 from ._errors import cpp_error
@@ -21,15 +22,20 @@ def set_capacity(num_ipus: int) -> None:
 
 def acquire(owner: int, num_ipus: int) -> None:
     """Attach an executor to IPUs; Error if too few are free."""
-    free = _capacity[0] - sum(_held.values())
+    if num_ipus > _free():
+        gc.collect()  # executors that nobody can reach any more still hold theirs
+    free = _free()
     if num_ipus > free:
         raise cpp_error(
             f"Failed to acquire {num_ipus} IPU(s): {free} of {_capacity[0]} are free. Call "
-            "detachFromDevice() on the "
-            "executor that holds them, or destroy() it.",
+            "detachFromDevice() on the executor that holds them, or destroy() it.",
             "poptorch_cpp_error",
         )
     _held[owner] = num_ipus
+
+
+def _free() -> int:
+    return _capacity[0] - sum(_held.values())
 
 
 def release(owner: int) -> None:

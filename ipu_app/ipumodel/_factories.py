@@ -76,8 +76,7 @@ def _refused(what: str) -> Callable[..., Any]:
 
         raise py_error(
             f"{what} inside a model has no meaning on the IPU: the backward pass is made from the recorded "
-            "forward. "
-            "Mark the loss with poptorch.identity_loss and let the executor differentiate it."
+            "forward. Mark the loss with poptorch.identity_loss and let the executor differentiate it."
         )
 
     return refuse
@@ -126,9 +125,9 @@ def _apply_forward_only(cls: Any, *args: Any, **kwargs: Any) -> Any:
     tracer = _context.current()
     if tracer is not None:
         tracer.warn(
-            f"torch.autograd.Function {cls.__name__} in '{tracer.paths.current}': its backward is never used "
-            "on the "
-            "IPU, the recorded forward is differentiated instead. Write it with ordinary operations."
+            f"torch.autograd.Function {cls.__name__} in '{tracer.paths.current}': its backward is never "
+            "used on the IPU, the recorded forward is differentiated instead. Write it with ordinary "
+            "operations."
         )
     ctx = _ForwardOnlyContext()
     if (

@@ -31,8 +31,7 @@ def read(filename: str) -> Dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise py_error(f"Invalid file {filename}: it is not an executable of the simulated PopTorch.")
     assert content["version"] == VERSION, (
-        f"PopTorch version mismatch: File {filename} was created with version {content['version']} and can't "
-        "be "
-        f"loaded with version {VERSION}"
+        f"PopTorch version mismatch: File {filename} was created with version {content['version']} and "
+        f"can't be loaded with version {VERSION}"
     )
     return content

@@ -7,7 +7,6 @@ state dict stay, `isinstance` stays true, and `release` gives the classes back.
 
 from __future__ import annotations
 
-import weakref
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
@@ -26,8 +25,7 @@ _QUIET = frozenset(
 
 
 def _sync(owner: Any) -> None:
-    link = object.__getattribute__(owner, "__dict__").get(_LINK)
-    executor = link() if link is not None else None
+    executor = object.__getattribute__(owner, "__dict__").get(_LINK)
     if executor is not None:
         executor.copyWeightsToHostIfNeeded()
 
@@ -93,34 +91,26 @@ def plain_copy(model: nn.Module) -> nn.Module:
 
 def is_held(model: nn.Module) -> bool:
     """Whether a training executor holds the model's weights."""
-    if _LINK not in object.__getattribute__(model, "__dict__"):
-        return False
-    if holder(model) is None:  # the executor is gone without destroy()
-        release(model)
-        return False
-    return True
+    return _LINK in object.__getattribute__(model, "__dict__")
 
 
 def holder(model: nn.Module) -> Any:
     """The training executor that holds the model's weights, None if there is none."""
-    link = object.__getattribute__(model, "__dict__").get(_LINK)
-    return link() if link is not None else None
+    return object.__getattribute__(model, "__dict__").get(_LINK)
 
 
 def hold(model: nn.Module, executor: Any) -> None:
-    """Tie a model to its training executor."""
+    """Tie a model to its training executor, which lives as long as the model does or until destroy()."""
     for name, buffer in model.named_buffers():
         if type(buffer) is not Tensor:
             raise py_error(
                 f"Buffer {name} is a {type(buffer).__name__}, but wrapping for training needs every buffer "
-                "to be exactly "
-                "torch.Tensor: register buffer.as_subclass(torch.Tensor)."
+                "to be exactly torch.Tensor: register buffer.as_subclass(torch.Tensor)."
             )
-    link = weakref.ref(executor)
     for tensor, kind in _tensors(model):
-        tensor.__dict__[_LINK] = link
+        tensor.__dict__[_LINK] = executor
         tensor.__class__ = kind
-    model.__dict__[_LINK] = link
+    model.__dict__[_LINK] = executor
     model.__class__ = _held_class(type(model))
 
 

@@ -91,8 +91,7 @@ class OutputStructure:
 def _refuse_backward(*args: Any, **kwargs: Any) -> None:
     raise py_error(
         "backward() cannot be called on an output of a poptorch executor: the call has already made the "
-        "backward pass "
-        "and the weight update on the device."
+        "backward pass and the weight update on the device."
     )
 
 

@@ -75,8 +75,8 @@ class Queries:
         if long_name not in self._weights.storage:
             raise py_error(
                 f"The simulator cannot read '{long_name}': only weights "
-                f"({', '.join(list(self._weights.storage)[:3])}, "
-                "...). Return inner values as outputs of the model."
+                f"({', '.join(list(self._weights.storage)[:3])}, ...). Return inner values as outputs of "
+                "the model."
             )
         value: torch.Tensor = self._weights.storage[long_name].clone()
         return value

@@ -62,10 +62,8 @@ def _read(tracer: "Tracer", func: Any, args: Tuple[Any, ...], kwargs: Dict[str, 
     name = func.__name__
     raise py_error(
         f"aten::item is only supported in eager mode, it is eager-only: {name} in '{tracer.paths.current}' "
-        "would read "
-        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and "
-        "return "
-        "what you want to see as an output."
+        "would read the value of an IPU tensor while the model is compiled. Use torch.where or masks for "
+        "decisions, and return what you want to see as an output."
     )
 
 

@@ -67,10 +67,8 @@ def _leaves_device(kwargs: Kwargs) -> bool:
 def _unreadable(tracer: "Tracer", op: str, what: str) -> Exception:
     return py_error(
         f"aten::{op} is only supported in eager mode, it is eager-only: {what} in '{tracer.paths.current}' "
-        "would read "
-        "the value of an IPU tensor while the model is compiled. Use torch.where or masks for decisions, and "
-        "return "
-        "what you want to see as an output."
+        "would read the value of an IPU tensor while the model is compiled. Use torch.where or masks for "
+        "decisions, and return what you want to see as an output."
     )
 
 
@@ -88,10 +86,9 @@ def _check_allowed(tracer: "Tracer", name: str, func: Any, args: Args) -> None:
 def data_dependent(tracer: "Tracer", name: str, how: str = "") -> Exception:
     """The Error for an operation whose result's shape depends on values."""
     return py_error(
-        f"Operations using aten::{name} are unsupported because the output shape is determined by the tensor "
-        "values "
-        f"({how or name} in '{tracer.paths.current}'). The IPU cannot support dynamic output shapes: "
-        f"{remedy_for('nonzero')}."
+        f"Operations using aten::{name} are unsupported because the output shape is determined by the "
+        f"tensor values ({how or name} in '{tracer.paths.current}'). The IPU cannot support dynamic output "
+        f"shapes: {remedy_for('nonzero')}."
     )
 
 
@@ -185,9 +182,8 @@ def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
         if tracer.squeezed_means:
             raise py_error(
                 f"aten::{op_name(func)} in '{tracer.paths.current}': {error}. Note that "
-                f"{tracer.squeezed_means[-1]} "
-                "returned a squeezed mean: use x.mean(d, keepdim=True) and (x - m).square().mean(d, "
-                "keepdim=True)."
+                f"{tracer.squeezed_means[-1]} returned a squeezed mean: use x.mean(d, keepdim=True) and (x "
+                "- m).square().mean(d, keepdim=True)."
             ) from error
         raise
 
@@ -230,8 +226,7 @@ def _arange(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     if count != math.ceil((end - start) / step):
         tracer.warn(
             f"aten::arange({start}, {end}, {step}) in '{tracer.paths.current}' has {count} elements on the "
-            "IPU: the "
-            "step does not divide the range. Use torch.arange(n) * step."
+            "IPU: the step does not divide the range. Use torch.arange(n) * step."
         )
     options = {key: value for key, value in kwargs.items() if key not in ("start", "end", "step")}
     full = torch.ops.aten.arange.start_step
@@ -271,8 +266,7 @@ def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> A
     if any(size % out for size, out in zip(spatial, sizes)):
         raise py_error(
             f"aten::{op_name(func)} in '{tracer.paths.current}': input size {spatial} must be divisible by "
-            "the output "
-            f"size {sizes}. For global pooling use x.mean((2, 3)) or output size 1."
+            f"the output size {sizes}. For global pooling use x.mean((2, 3)) or output size 1."
         )
     return _plain(tracer, func, args, kwargs)
 
@@ -281,8 +275,7 @@ def _nll(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     if len(args) > 2 and args[2] is not None:
         raise py_error(
             f"aten::nll_loss in '{tracer.paths.current}': weight is not supported (nll_loss and "
-            "cross_entropy). "
-            "Multiply the per-sample losses (reduction='none') by their weights."
+            "cross_entropy). Multiply the per-sample losses (reduction='none') by their weights."
         )
     result = _plain(tracer, func, args, kwargs)
     loss = result[0] if isinstance(result, tuple) else result

@@ -78,23 +78,20 @@ class LossBook:
         if not final:
             raise py_error(
                 "Couldn't find a loss in graph! End forward with `poptorch.identity_loss(loss, "
-                "reduction='none')`, or "
-                "use one of torch's loss functions."
+                "reduction='none')`, or use one of torch's loss functions."
             )
         if len(final) > 1:
             found = "; ".join(f"{self.marks[bit].op} in '{self.marks[bit].module}'" for bit in final)
             raise py_error(
                 "Multiple independent losses found in graph. Graph must have one final loss. Wrap final "
-                "graph loss in "
-                f"poptorch.identity_loss. Losses: {found}."
+                f"graph loss in poptorch.identity_loss. Losses: {found}."
             )
         mark = self.marks[final[0]]
         if not mark.is_explicit and final[0] in self._followed_by:
             op, module = self._followed_by[final[0]]
             raise py_error(
                 f"Arithmetic after the loss: aten::{op} in '{module}' takes the result of {mark.op}, but "
-                "PopTorch "
-                f"differentiates only {mark.op} itself, silently. Wrap final graph loss in "
+                f"PopTorch differentiates only {mark.op} itself, silently. Wrap final graph loss in "
                 "poptorch.identity_loss(total, reduction='none'), or detach what is only a metric."
             )
         return mark.value

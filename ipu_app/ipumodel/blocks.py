@@ -110,8 +110,7 @@ def BeginBlock(layer_to_call: Any, user_id: Any = None, ipu_id: Optional[int] = 
     if any(isinstance(hook, _BeginHook) for hook in layer_to_call._forward_pre_hooks.values()):
         raise py_error(
             f"{type(layer_to_call).__name__} has already been assigned to a block: a module can begin only "
-            "one. "
-            "Call poptorch.removeBlocks(module) first, or use separate module instances."
+            "one. Call poptorch.removeBlocks(module) first, or use separate module instances."
         )
     layer_to_call.register_forward_pre_hook(_BeginHook(user_id, ipu_id))
     return layer_to_call

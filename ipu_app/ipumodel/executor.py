@@ -331,9 +331,8 @@ class PoplarExecutor(Queries, Files):
 
 def _no_optimizer_state() -> Dict[str, Any]:
     raise py_error(
-        "The optimizer state can not be read: _Popart option disableOptimizerStateTensorStreams keeps it on "
-        "the "
-        "device. Leave it False for training that is to be resumed."
+        "The optimizer state can not be read: _Popart option disableOptimizerStateTensorStreams keeps it "
+        "on the device. Leave it False for training that is to be resumed."
     )
 
 

@@ -180,8 +180,7 @@ def _refuse_in_training(name: str) -> None:
     if tracer is not None and tracer.training:
         raise py_error(
             f"poptorch.{name} is only supported in inference models, not in training (in "
-            f"'{tracer.paths.current}'). "
-            "Use torch.where, or unroll the loop in Python."
+            f"'{tracer.paths.current}'). Use torch.where, or unroll the loop in Python."
         )
 
 
@@ -189,8 +188,7 @@ def _refuse_here(name: str) -> None:
     if _context.current() is not None:
         raise py_error(
             f"poptorch.{name} is not available in the simulated PopTorch: compute it outside of the model, "
-            "or run this "
-            "model with the SDK."
+            "or run this model with the SDK."
         )
 
 

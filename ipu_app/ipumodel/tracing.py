@@ -26,6 +26,15 @@ META = torch.device("meta")
 _NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32, torch.bfloat16: torch.float32}
 
 
+@contextlib.contextmanager
+def _dispatch_off() -> Iterator[None]:
+    """Without this, torch 1.13 cannot make a host tensor while a dispatch mode is on."""
+    guard = torch._C._DisableTorchDispatch()
+    with guard if hasattr(guard, "__enter__") else contextlib.nullcontext():
+        yield
+    del guard  # the older guards act from construction to destruction
+
+
 def _shape_only(shape: Tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """A tensor without data; not made through torch.empty, which the trace replaces."""
     if 0 in shape:
@@ -71,7 +80,8 @@ class Tracer:
         """Work on the host that the trace does not see."""
         before, self.is_paused = self.is_paused, True
         try:
-            yield
+            with _dispatch_off():
+                yield
         finally:
             self.is_paused = before
 
@@ -108,9 +118,8 @@ class Tracer:
         shape = list(tensor.shape)
         raise py_error(
             f"Expected an IPU tensor but got tensor(device={tensor.device.type}, shape={shape}, "
-            f"dtype={tensor.dtype}) "
-            f"in aten::{op} in '{self.paths.current}'. Register it as a buffer of the model, or move it with "
-            "`.to(x.device)`, which compiles it in as a constant."
+            f"dtype={tensor.dtype}) in aten::{op} in '{self.paths.current}'. Register it as a buffer of the "
+            "model, or move it with `.to(x.device)`, which compiles it in as a constant."
         )
 
     # ---- operations
@@ -223,8 +232,8 @@ def _check_not_replaced(store: Dict[str, Any], name: str, shadow: Optional[Tenso
         raise py_error(f"Buffer or parameter {full} is deleted within the model, which is not supported.")
     if store[name] is not shadow and name != "num_batches_tracked":
         raise py_error(
-            f"Buffer or parameter {full} is reassigned within the model, which is not supported. "
-            f"Consider using self.{name}.copy_(src) instead of self.{name} = src."
+            f"Buffer or parameter {full} is reassigned within the model, which is not supported. Consider "
+            f"using self.{name}.copy_(src) instead of self.{name} = src."
         )
 
 

@@ -117,13 +117,14 @@ def test_batch_norm_counts_each_micro_batch_and_never_its_counter(batch: Any) ->
     executor.destroy()
 
 
-def test_an_executor_that_is_gone_does_not_hold_its_model() -> None:
+def test_a_model_stays_wrapped_until_its_executor_is_destroyed() -> None:
     model = Net()
     poptorch.trainingModel(model, poptorch.Options())
-    second = poptorch.trainingModel(model, poptorch.Options())
     with pytest.raises(RuntimeError, match="already wrapped"):
         poptorch.trainingModel(model, poptorch.Options())
+    second = poptorch.trainingModel(Net(), poptorch.Options())
     second.destroy()
+    poptorch.trainingModel(second.model, poptorch.Options()).destroy()
 
 
 # ---- files, hooks, reports
