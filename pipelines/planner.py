@@ -27,6 +27,7 @@ MAX_IPUS_PER_INSTANCE = 64  # PopTorch attaches no more from one process
 _SEARCHED_STAGES = (
     8  # of deeper pipelines there are too many partitions to rule out; their cuts are only moved
 )
+_RESTARTED_STAGES = 16  # up to here cuts are moved from every trade-off, not only from the best one
 _SPARE_PLANS = 2  # refined beyond those that are asked for, as refining may change the order
 
 
@@ -59,8 +60,10 @@ class PlanLimits:
         check_num_ipus(self.num_ipus)
         if self.global_batch < 1:
             raise ValueError(f"global_batch={self.global_batch}: must be 1 or more")
-        if self.memory_limit_bytes is not None and not self.memory_limit_bytes > 0:
-            raise ValueError(f"memory_limit={self.memory_limit_bytes}: must be above 0")
+        whole = constants.value("tiles") * constants.value("tile_bytes")
+        if self.memory_limit_bytes is not None and not 0 < self.memory_limit_bytes <= whole:
+            asked = f"memory_limit={self.memory_limit_bytes / 1e6:g} MB"
+            raise ValueError(f"{asked}: must be above 0, and at most the {whole / 1e6:.0f} MB of an IPU")
 
     def admits(self, shape: Shape) -> bool:
         """Whether a shape has the stages and the micro-batch that were fixed."""
@@ -239,9 +242,10 @@ class _Planner:
 
     def _refine(self, found: _Found) -> _Found:
         shape, candidates = found.shape, found.candidates
+        chain = candidates.chain(shape.num_stages, self.limits.limit_bytes)
         cuts, is_optimal = refine(
-            candidates.chain(shape.num_stages, self.limits.limit_bytes),
-            found.cuts,
+            chain,
+            trade_offs(chain) if shape.num_stages <= _RESTARTED_STAGES else [found.cuts],
             lambda cuts: self._step_s(shape, candidates, cuts),
             accumulation=shape.accumulation,
             max_nodes=self.limits.max_nodes if shape.num_stages <= _SEARCHED_STAGES else 0,

@@ -7,7 +7,7 @@ through; where the tree is too large it ends with the best that moving cuts can 
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, Iterable, List, Sequence, Tuple
 
 from pipelines.partition import Chain, Cuts
 
@@ -15,13 +15,13 @@ Seconds = Callable[[Cuts], float]
 
 
 def refine(
-    chain: Chain, start: Cuts, seconds: Seconds, *, accumulation: int, max_nodes: int
+    chain: Chain, starts: Iterable[Cuts], seconds: Seconds, *, accumulation: int, max_nodes: int
 ) -> Tuple[Cuts, bool]:
-    """Return a partition at least as fast as ``start``, and whether no partition that fits is faster.
+    """Return a partition at least as fast as any of ``starts``, and whether no partition that fits is faster.
 
     ``seconds`` is what a step takes; beside the pipeline it may hold anything that is not negative.
     """
-    cuts = move_cuts(chain, start, seconds)
+    cuts = min((move_cuts(chain, start, seconds) for start in starts), key=seconds)
     if max_nodes == 0:
         return cuts, False
     search = _Search(chain, cuts, seconds, accumulation=accumulation, max_nodes=max_nodes)

@@ -89,7 +89,7 @@ def test_refined_steps_equal_brute_force(seed):
         )
 
     start = partitions[seed % len(partitions)]
-    cuts, is_optimal = refine(chain, start, seconds, accumulation=accumulation, max_nodes=100_000)
+    cuts, is_optimal = refine(chain, [start], seconds, accumulation=accumulation, max_nodes=100_000)
     assert is_optimal
     assert seconds(cuts) == pytest.approx(min(map(seconds, partitions)), rel=1e-12)
 
@@ -103,4 +103,4 @@ def test_too_few_nodes_are_admitted_and_moving_cuts_never_makes_it_slower():
 
     moved = move_cuts(chain, start, seconds)
     assert chain.fits(moved) and seconds(moved) < seconds(start)
-    assert refine(chain, start, seconds, accumulation=20, max_nodes=1)[1] is False
+    assert refine(chain, [start], seconds, accumulation=20, max_nodes=1)[1] is False

@@ -87,7 +87,7 @@ def test_the_search_costs_a_plan_as_the_estimate_does(b0):
         assert not costs.chain(len(times), fullest - 1).fits(cuts)
 
 
-@given(megabytes=st.floats(60, 500), more=st.floats(1.0, 2.0), ipus=st.sampled_from([1, 2, 4]))
+@given(megabytes=st.floats(60, 500), more=st.floats(1.0, 1.8), ipus=st.sampled_from([1, 2, 4]))
 @settings(max_examples=15, deadline=None)
 def test_more_memory_is_never_worse(b0, megabytes, more, ipus):
     def best_step_s(limit_mb):
@@ -188,7 +188,7 @@ def test_large_pods_get_instances_of_64_ipus(b0):
 def test_too_little_accumulation_and_bad_limits_are_refused(b0):
     with pytest.raises(ValueError, match="accumulation=2: .*2 stages needs 3 or more"):
         estimate_plan(b0, PipelinePlan.from_splits(["block3b"]), BatchGeometry(1, 2), MK2)
-    for bad in ({"global_batch": 0}, {"memory_limit_bytes": 0.0}):
+    for bad in ({"global_batch": 0}, {"memory_limit_bytes": 0.0}, {"memory_limit_bytes": 1e9}):
         with pytest.raises(ValueError, match="must be"):
             PlanLimits(4, **bad)
     with pytest.raises(ValueError, match="top=0"):
