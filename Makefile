@@ -28,7 +28,7 @@ TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-ipu train-gpu train-cpu test test-sdk-pins check lint doctor clean
+.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report test-horovod test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -66,6 +66,18 @@ train-gpu: $(VENV)/.run  ## the same training on CUDA
 train-cpu: $(VENV)/.run  ## the same training on the CPU
 	@$(MAKE) --no-print-directory train-ipu DEVICE=cpu
 
+PLAN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM,norm) $(call flag,RES,res) \
+	$(call flag,IPUS,ipus) $(ARGS)
+
+plan: $(VENV)/.run  ## estimate and rank plans for IPUS IPUs before anything compiles
+	@$(RUN) -m ipu_app plan $(PLAN_FLAGS)
+
+plan-report: $(VENV)/.run  ## the published plans against the planner's, into benchmarks/results
+	@$(RUN) -m benchmarks.plan_report $(ARGS)
+
+train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
+	@$(RUN) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)
+
 doctor: $(VENV)/.run  ## say what this machine has and which device would be used
 	@$(RUN) -m ipu_app doctor $(ARGS)
 
@@ -75,6 +87,9 @@ test: $(VENV)/.dev  ## run the tests
 test-sdk-pins:  ## run the tests on Python 3.8 with torch 2.0.1, PopTorch 3.3/3.4's pins
 	@test -n "$(PYTHON38)" || { echo "PYTHON38: no Python 3.8 found; give PYTHON38=/path/to/python3.8" >&2; exit 2; }
 	@$(MAKE) --no-print-directory test PYTHON=$(PYTHON38)
+
+test-horovod:  ## run the distributed tests with Horovod on Debian's torch 1.13 (needs root and apt)
+	@.ci/horovod $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy

@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence
 VERBS = {
     "train": "train a network on IPUs (real or simulated), CUDA or CPU",
     "validate": "classify the validation images with a finished run's weights",
+    "predict": "name what is in images, with a finished run's weights",
     "plan": "estimate plans for IPUs: splits, batch factors, images/s and memory, before compiling",
     "launch": "start a job of several instances, or write its job file for a cluster",
     "shards": "write a data set as tar shards",
@@ -29,6 +30,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, FileNotFoundError) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 2
+    except ConnectionError as error:  # another process of the job is gone
+        print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("ipu_app: interrupted", file=sys.stderr)
         return 130

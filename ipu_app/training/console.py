@@ -50,7 +50,7 @@ class LiveSink(Sink):
             self._bar.reset(self._task, description=f"{phase} epoch {epoch}", total=total)
         state = ""
         if row:
-            state = f"loss {row['loss']:.3f}  acc {row['accuracy']:.1%}  {row['images_per_s']:.0f} images/s"
+            state = f"loss {row['loss']:.3f}  acc {row['accuracy']:.1%}  {rate(row)}"
         self._bar.update(self._task, completed=done, state=state)
 
     def row(self, row: Row) -> None:
@@ -71,7 +71,10 @@ def _line(row: Row) -> str:
             f"{head}  validation at {row['resolution']} px ({kind}): top-1 {row['top1']:.2%}, "
             f"top-5 {row['top5']:.2%}, loss {row['loss']:.4f}, {row['samples']:.0f} images"
         )
-    return (
-        f"{head}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  lr {row['lr']:.5f}  "
-        f"{row['images_per_s']:.1f} images/s"
-    )
+    return f"{head}  loss {row['loss']:.4f}  accuracy {row['accuracy']:.2%}  lr {row['lr']:.5f}  {rate(row)}"
+
+
+def rate(row: Row) -> str:
+    """Return the throughput of a train row; the first call of a phase compiles and gives none."""
+    value = row["images_per_s"]
+    return "compiled" if value is None else f"{value:.1f} images/s"

@@ -26,6 +26,7 @@ REQUIRED = {"torch", "numpy", "PIL"}  # the third-party packages that a module o
 TORCH_FREE = ("pipelines", "ipu_app/config", "ipu_app/cli", "ipu_app/__main__.py")
 TORCH_FREE_BUT = ("pipelines/trace.py",)
 SINGLE_HOMES = {
+    "horovod": {"ipu_app/distributed/horovod_comm.py"},
     "poptorch": {"ipu_app/runtime/poptorch_api.py"},
     "popdist": {"ipu_app/runtime/poptorch_api.py", "ipu_app/runtime/ipu_options.py"},
 }
