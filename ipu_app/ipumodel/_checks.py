@@ -8,6 +8,7 @@ from ._devices import MAX_IPUS_PER_PROCESS
 from ._errors import cpp_error, py_error
 from ._logging import logger
 from .enums import OutputMode
+from .hardware import check_target
 from .tracing import Tracer
 
 
@@ -22,7 +23,8 @@ def check_wrapping(options: Any, *, training: bool) -> None:
 
 
 def check_batching(options: Any) -> None:
-    """Refuse factors below 1."""
+    """Refuse factors below 1, and a target that can not be compiled for."""
+    check_target(options)
     factors = {
         "deviceIterations": options.device_iterations,
         "Training.gradientAccumulation": options.Training.gradient_accumulation,

@@ -4,6 +4,14 @@ vendor."""
 from __future__ import annotations
 
 from . import environment
+from ._errors import cpp_error
+from ._logging import logger
+from .enums import ConnectionType
+from .options import Options
+
+#: what useOfflineIpuTarget can compile for: Mk1, Mk2, Bow
+TARGET_VERSIONS = (1, 2, 21)
+_COMPILER = "poptorch_cpp_error"
 
 
 def ipuHardwareIsAvailable(num_ipus: int = 1) -> bool:
@@ -17,6 +25,21 @@ def ipuHardwareVersion() -> int:
     return 0
 
 
-def uses_ipu_model(use_model: bool = False) -> bool:
-    """Whether the options or the environment ask for the emulated device."""
-    return use_model or environment.ipu_model_requested()
+def uses_ipu_model(options: Options) -> bool:
+    """Whether the options, or else the environment, ask for the emulated device."""
+    return bool(options.use_model) if options.exists("use_model") else environment.ipu_model_requested()
+
+
+def check_target(options: Options) -> None:
+    """Refuse (Error) a target that can not be compiled for: an unknown version, or an offline target on the
+    emulated device. Warns that the emulated device has no executable cache.
+    """
+    version = options.ipu_version if options.exists("ipu_version") else 2
+    if version not in TARGET_VERSIONS:
+        raise cpp_error(f"Invalid IPU target version {version}: choose one of {TARGET_VERSIONS}", _COMPILER)
+    if not uses_ipu_model(options):
+        return
+    if options.connection_type == ConnectionType.Never:
+        raise cpp_error("The IPU model can not be used together with an offline IPU target", _COMPILER)
+    if options._Popart.options.get("enableEngineCaching"):
+        logger.warning("The IPU model does not support executable caching: the cache is not used")

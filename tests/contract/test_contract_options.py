@@ -334,6 +334,38 @@ def test_backend_refusals(key: str, value: Any, message: str) -> None:
         options._Popart.validate()
 
 
+def first_call(options: Any) -> None:
+    from ipu_app import ipumodel
+
+    ipumodel.inferenceModel(torch.nn.Flatten(), options).compile(torch.zeros(1, 2, 2))
+
+
+def test_target_versions_and_the_emulated_device(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from ipu_app import ipumodel
+
+    first_call(ipumodel.Options().useOfflineIpuTarget(21))
+    with pytest.raises(ipumodel.Error, match="version 3"):
+        first_call(ipumodel.Options().useOfflineIpuTarget(3))
+    with pytest.raises(ipumodel.Error, match="offline IPU target"):
+        first_call(ipumodel.Options().useOfflineIpuTarget().useIpuModel(True))
+    monkeypatch.setenv("POPTORCH_IPU_MODEL", "1")
+    with pytest.raises(ipumodel.Error, match="offline IPU target"):
+        first_call(ipumodel.Options().useOfflineIpuTarget())
+    first_call(ipumodel.Options().useOfflineIpuTarget().useIpuModel(False))
+    first_call(ipumodel.Options().enableExecutableCaching("cache"))
+    assert "does not support executable caching" in caplog.text
+
+
+def test_there_is_no_ipu_hardware() -> None:
+    from ipu_app import ipumodel
+
+    assert not ipumodel.ipuHardwareIsAvailable()
+    with pytest.raises(AssertionError, match="none"):
+        ipumodel.ipuHardwareVersion()
+
+
 def test_unknown_log_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from ipu_app import ipumodel
     from ipu_app.ipumodel import environment

@@ -1,8 +1,7 @@
 """Traps of PopTorch that options, optimizers, data loading and errors hold, one test each.
 
 The numbers are those of the project's list of 59 traps: programs that pass on plain PyTorch and fail or go
-wrong on an IPU. The rest, which needs a model to run, is in test_gotchas.py. Listed there or here as not
-testable: 58.
+wrong on an IPU. The rest, which needs a model to run, is in test_gotchas.py.
 """
 
 from __future__ import annotations
@@ -19,11 +18,6 @@ import torch
 from contract_datasets import Numbers, Unpicklable
 
 SIMULATOR = Path(__file__).parents[2] / "ipu_app" / "ipumodel"
-
-#: traps that no single-process test can show, with the reason
-NOT_TESTABLE = {
-    58: "needs several instances that disagree; the launcher's and the runtime's tests cover the broadcast"
-}
 
 
 class Net(torch.nn.Module):
