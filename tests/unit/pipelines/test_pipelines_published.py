@@ -7,6 +7,9 @@ from collections import Counter
 import pytest
 
 from ipu_app.cli.planning import published_fit, published_layers
+from ipu_app.config.load import load_config, recipe_path
+from ipu_app.estimates import phase_plan
+from ipu_app.models.spec import make_spec
 from pipelines.cost.cycles import FITTED
 from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import estimate_plan, memory_rejections
@@ -105,3 +108,28 @@ def test_published_rows_are_labelled_and_sourced():
     assert Counter(runs[row.case].group_size for row in fitted) == {1: 6, 16: 6}
     with pytest.raises(ValueError, match="run='b2-g16-gn': no such published run; nearest: b2-g16-gn-"):
         published_run("b2-g16-gn")
+
+
+def test_the_recipes_are_the_published_runs():
+    for run in published_runs().values():
+        config = load_config(recipe_path(run.name))
+        phase = next(iter(config.phases.values()))
+        pipeline = phase.pipeline
+        model = (config.model.name, config.model.group_size, config.model.norm)
+        assert model == (run.model, run.group_size, run.norm)
+        resolution = phase.resolution or make_spec(run.model).native_resolution
+        assert (resolution, pipeline.precision) == (run.resolution, run.precision)
+        batch = phase.batch
+        assert (batch.micro, batch.accumulation, batch.replicas) == (
+            run.micro_batch,
+            run.accumulation,
+            run.replicas,
+        )
+        assert phase_plan(phase) == run.plan
+        # published per pass, configured per IPU: the mean is the same
+        targets = [
+            ipu_target("mk2", available_memory_proportion=proportions)
+            for proportions in (pipeline.available_memory_proportion, run.available_memory_proportion)
+        ]
+        assert targets[0].conv_slowdown == pytest.approx(targets[1].conv_slowdown)
+        assert pipeline.offload_optimizer == run.offload_optimizer
