@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 
@@ -88,15 +88,24 @@ def make_optimizer_spec(phase: PhaseConfig) -> OptimizerSpec:
 
 
 def make_dataset(
-    config: RunConfig, phase: PhaseConfig, split: str, resolution: int, *, environ: Environ
+    config: RunConfig,
+    phase: PhaseConfig,
+    split: str,
+    resolution: int,
+    *,
+    environ: Environ,
+    classes: Optional[Sequence[str]] = None,
 ) -> ImageDataset:
-    """Open one split at one resolution, augmented and with mixing coefficients as the phase says."""
+    """Open one split at one resolution, augmented and with mixing coefficients as the phase says.
+
+    ``classes`` numbers the labels; None takes the data's own list.
+    """
     augment = split == "train" and phase.augment.preprocessing == "train"
     preprocess = ImagePreprocess(resolution, augment=augment, seed=config.seed, decoder=config.data.decoder)
     draw = None
     if split == "train" and phase.augment.mixes:
         draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)
-    return open_dataset(
+    dataset = open_dataset(
         config.data.source,
         split,
         preprocess,
@@ -104,6 +113,9 @@ def make_dataset(
         cache_dir=default_cache_dir(environ),
         limit=config.data.limit_train if split == "train" else config.data.limit_val,
     )
+    if classes is not None:
+        dataset.number_labels_by(classes)
+    return dataset
 
 
 def make_workers(data: DataConfig) -> int:
@@ -221,6 +233,7 @@ def make_session(
         epochs=phase.epochs,
         resolution=resolution,
         runtime=runtime,
+        train_set=train_set,
         train_loader=runtime.loader(train_set, train_order, train=True),
         val_loader=runtime.loader(val_set, val_order, train=False),
         set_epoch=train_order.set_epoch,

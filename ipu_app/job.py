@@ -14,6 +14,7 @@ from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
+from ipu_app.model_file import describe_model_file
 from ipu_app.opening import closing_lines, estimate_lines, opening_lines, run_record
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
@@ -48,6 +49,8 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
             say(line)
         run_dir = _open_run_dir(config, comm, start.resume)
         say(f"run: {run_dir.path}")
+        if comm.is_root:
+            describe_model_file(config, first).save(run_dir.model)
         job = _Job(config, run_dir, comm, say)
         job.run(sessions, state, weights=start_weights(start, first))
     return 0
@@ -151,7 +154,7 @@ def _results(summary: RunSummary) -> Dict[str, Any]:
         "val_top5": summary.val.get("top5"),
         "val_loss": summary.val.get("loss"),
         "val_images": summary.val.get("samples"),
-        "images_per_s": round(summary.images_per_s, 2),
+        "images_per_s": summary.images_per_s,
         "images_per_s_is": summary.rate_label,
         "train_seconds": round(summary.train_seconds, 2),
     }

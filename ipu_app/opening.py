@@ -50,7 +50,8 @@ def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> Li
             f"validation top-1 {summary.val['top1']:.2%} on {summary.val['samples']:.0f} images "
             f"after {summary.epochs} epochs ({record['dataset']})"
         )
-    lines.append(f"{summary.images_per_s:.1f} images/s, {summary.rate_label}")
+    if summary.images_per_s is not None:
+        lines.append(f"{summary.images_per_s:.1f} images/s, {summary.rate_label}")
     lines.append(f"written: {path} (summary.json, curves.png, metrics.jsonl, checkpoints/)")
     return lines
 

@@ -12,12 +12,10 @@ from ipu_app.config.schema import RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
-from ipu_app.estimates import configured_spec
-from ipu_app.runtime.base import Weights
+from ipu_app.model_file import TrainedModel, load_trained
 from ipu_app.runtime.choose import choose_device
-from ipu_app.start import find_checkpoint, run_dir_of
-from ipu_app.training import checkpoint as checkpoints
-from ipu_app.training.metrics import EvalMeter, class_accuracy
+from ipu_app.start import run_dir_of
+from ipu_app.training.metrics import EvalMeter, all_confusion, class_accuracy
 from ipu_app.training.trainer import evaluate
 from pipelines.geometry import BatchGeometry
 
@@ -66,52 +64,56 @@ def validate_run(
     path: Path, *, resolutions: Sequence[int] = (), overrides: Sequence[str] = (), averaged: bool = True
 ) -> List[Validation]:
     """Validate a run (or one of its checkpoints) at the given resolutions, or at that of its last phase."""
-    checkpoint = find_checkpoint(path)
+    _refuse_other_models(overrides)
     config = load_config(run_dir_of(path).config, overrides)
-    weights = checkpoints.load_weights(checkpoint, averaged=averaged)
-    kind = f"{'averaged' if averaged else 'raw'} weights of {checkpoint.name}"
+    trained = load_trained(path, averaged=averaged)
     choice = choose_device(config.device.kind, config.device.poptorch)
     environ = read_environ()
     with make_comm(detect_world(environ), choice.kind) as comm:
-        phase = list(config.phases.values())[-1]
-        default = phase.resolution or configured_spec(config.model).native_resolution
         return [
-            _validate(config, choice.kind, resolution, weights, kind, comm, environ)
-            for resolution in resolutions or (default,)
+            validate_at(resolution, trained, config, device=choice.kind, comm=comm, environ=environ)
+            for resolution in resolutions or (trained.file.resolution,)
         ]
 
 
-def _validate(
-    config: RunConfig,
-    device: str,
+def _refuse_other_models(overrides: Sequence[str]) -> None:
+    for item in overrides:
+        if item.startswith("model."):
+            raise ValueError(f"--set {item}: the run's model is what it was trained as; train another")
+
+
+def validate_at(
     resolution: int,
-    weights: Weights,
-    kind: str,
+    trained: TrainedModel,
+    config: RunConfig,
+    *,
+    device: str,
     comm: Comm,
     environ: Mapping[str, str],
 ) -> Validation:
+    """Classify the validation images at one resolution; labels are numbered by the model's own classes."""
     phase = list(config.phases.values())[-1]
-    dataset = build.make_dataset(config, phase, "val", resolution, environ=environ)
-    spec = configured_spec(config.model, dataset.num_classes)
+    classes = trained.file.classes
+    dataset = build.make_dataset(config, phase, "val", resolution, environ=environ, classes=classes)
     _, geometry = build.make_geometries(phase, device, instances=comm.size)
-    parts = build.make_parts(config, phase, spec, (BatchGeometry(), geometry))
-    parts.eval_graph.model.load_state_dict(weights)
+    parts = build.make_parts(config, phase, trained.file.spec, (BatchGeometry(), geometry))
+    parts.eval_graph.model.load_state_dict(trained.weights)
     runtime = build.make_runtime(device, config, phase, parts, comm)
     try:
         meter = EvalMeter()
-        runtime.load_eval_weights(weights)
+        runtime.load_eval_weights(trained.weights)
         loader = runtime.loader(dataset, build.validation_order(dataset, geometry, comm), train=False)
         means = evaluate(runtime, loader, comm, meter)
     finally:
         runtime.close()
-    shares = class_accuracy(meter.confusion)
+    shares = class_accuracy(all_confusion(meter.confusion, len(classes), comm.all_sum, comm.size))
     return Validation(
         resolution=resolution,
         top1=means["top1"],
         top5=means["top5"],
         loss=means["loss"],
         samples=int(means["samples"]),
-        weights=kind,
+        weights=trained.origin,
         notes=tuple(build.data_notes({"val": dataset})),
-        classes={dataset.classes[label]: share for label, share in shares.items()},
+        classes={classes[label]: share for label, share in shares.items()},
     )

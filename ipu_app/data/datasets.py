@@ -8,7 +8,7 @@ preprocess, key), whatever worker, process or host makes it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from .generated import GeneratedSource, SyntheticSource
 from .keyed_random import KeyedRandom
 from .pixel_ops import PixelOps, choose_pixel_ops
 from .shards import ShardSource, is_shards
-from .source import Source, Subset, UnreadableImageError
+from .source import Renumbered, Source, Subset, UnreadableImageError
 from .transforms import Preprocess
 
 SPLITS = ("train", "val")
@@ -78,6 +78,11 @@ class ImageDataset(Dataset):
     def skipped(self, limit: int = 10) -> List[str]:
         """Names of the first ``limit`` images found unreadable so far."""
         return [self.source.name(int(index)) for index in torch.nonzero(self._bad)[:limit, 0]]
+
+    def number_labels_by(self, classes: Sequence[str]) -> None:
+        """Make labels places in ``classes``, a model's own list; refuse data with other classes."""
+        if tuple(classes) != self.source.classes:
+            self.source = Renumbered(self.source, classes)
 
     def describe(self) -> str:
         """One line: what the data are, how many images and classes, and their hash."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Tuple, Union
+from typing import Sequence, Tuple, Union
 
 import numpy as np
 
@@ -68,3 +68,37 @@ class Subset(Source):
     def name(self, index: int) -> str:
         """The other source's name of the image."""
         return self._source.name(int(self._indices[index]))
+
+
+class Renumbered(Source):
+    """Another source's images, labelled by places in ``classes``, those that a model was trained on.
+
+    Refuses classes that are not among them.
+    """
+
+    def __init__(self, source: Source, classes: Sequence[str]) -> None:
+        places = {name: place for place, name in enumerate(classes)}
+        unknown = [name for name in source.classes if name not in places]
+        if unknown:
+            raise ValueError(
+                f"data.source={source.location}: {len(unknown)} of its {len(source.classes)} classes are not "
+                f"among the model's {len(places)}, for instance {unknown[0]!r}"
+            )
+        self._source = source
+        self._places = [places[name] for name in source.classes]
+        for field in ("kind", "location", "flip", "small", "is_synthetic", "problems", "manifest_hash"):
+            setattr(self, field, getattr(source, field))
+        self.shard_sizes = source.shard_sizes
+        self.classes = tuple(classes)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> Tuple[Raw, int]:
+        """Image ``index`` and its label in the model's classes."""
+        raw, label = self._source.read(index)
+        return raw, self._places[label]
+
+    def name(self, index: int) -> str:
+        """The other source's name of the image."""
+        return self._source.name(index)

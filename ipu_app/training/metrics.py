@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Sequence
 
 from ipu_app.runtime.base import BatchResult, EvalResult
 
@@ -72,6 +72,26 @@ def eval_means(sums: Sequence[float]) -> Dict[str, float]:
     }
 
 
-def class_accuracy(confusion: Mapping[int, Mapping[int, int]]) -> Dict[int, float]:
+Confusion = Mapping[int, Mapping[int, int]]  # label -> predicted class -> number of images
+
+
+def all_confusion(
+    confusion: Confusion, num_classes: int, all_sum: Callable[[Sequence[float]], List[float]], size: int
+) -> Confusion:
+    """Return the confusion over all ``size`` instances; every one of them must call this."""
+    if size == 1:
+        return confusion
+    dense = [0.0] * num_classes**2
+    for label, row in confusion.items():
+        for prediction, count in row.items():
+            dense[label * num_classes + prediction] = float(count)
+    total: Dict[int, Dict[int, int]] = {}
+    for place, count in enumerate(all_sum(dense)):
+        if count:
+            total.setdefault(place // num_classes, {})[place % num_classes] = int(count)
+    return total
+
+
+def class_accuracy(confusion: Confusion) -> Dict[int, float]:
     """Return the share of right predictions for each class that occurred."""
     return {label: row.get(label, 0) / sum(row.values()) for label, row in sorted(confusion.items())}

@@ -21,6 +21,11 @@ class RunDir:
         return self.path / "config.yaml"
 
     @property
+    def model(self) -> Path:
+        """The network's description and the class names."""
+        return self.path / "model.json"
+
+    @property
     def metrics(self) -> Path:
         """One JSON row per report and per validation."""
         return self.path / "metrics.jsonl"
@@ -29,6 +34,16 @@ class RunDir:
     def curves(self) -> Path:
         """The picture of the run."""
         return self.path / "curves.png"
+
+    @property
+    def report(self) -> Path:
+        """The run on one self-contained page; written when it ends."""
+        return self.path / "report.html"
+
+    @property
+    def plan_picture(self) -> Path:
+        """The pipeline plan by the cost model, for runs on IPUs."""
+        return self.path / "plan.png"
 
     @property
     def checkpoints(self) -> Path:

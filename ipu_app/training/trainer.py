@@ -35,13 +35,14 @@ class PhaseSession:
     """All that one phase of training needs.
 
     ``set_epoch`` selects an epoch's order of images; ``data_notes`` returns what there is to report of the
-    data so far (images skipped), a line each; ``spec`` is the model's.
+    data so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
     """
 
     name: str
     epochs: int
     resolution: int
     runtime: Runtime
+    train_set: Any
     train_loader: BatchLoader
     val_loader: BatchLoader
     set_epoch: Callable[[int], None]
@@ -73,10 +74,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a run came to. ``images_per_s`` is over all instances and leaves out each phase's first batch."""
+    """What a run came to.
+
+    ``images_per_s`` is over all instances and leaves out each phase's first call, which compiles; None where
+    there was no other.
+    """
 
     val: Dict[str, float]
-    images_per_s: float
+    images_per_s: Optional[float]
     rate_label: str
     epochs: int
     steps: int
@@ -89,9 +94,16 @@ class _Rate:
 
     samples: int = 0
     seconds: float = 0.0
+    is_warm: bool = False
 
-    def per_s(self, size: int) -> float:
-        return self.samples * size / self.seconds if self.seconds > 0 else 0.0
+    def add(self, samples: int, seconds: float) -> None:
+        if self.is_warm:
+            self.samples += samples
+            self.seconds += seconds
+        self.is_warm = True
+
+    def per_s(self, size: int) -> Optional[float]:
+        return round(self.samples * size / self.seconds, 2) if self.seconds > 0 else None
 
 
 class Trainer:
@@ -145,7 +157,7 @@ class Trainer:
             average.load_state_dict(resume["average"], session.runtime.weights())
         elif carried is not None:
             session.runtime.load_state_dict({"model": carried})
-        self._rate_label = session.runtime.info.rate_label
+        self._rate_label, self._rate.is_warm = session.runtime.info.rate_label, False
         weights = session.runtime.weights()
         for epoch in range(progress.epoch, session.epochs):
             session.set_epoch(epoch)
@@ -163,9 +175,7 @@ class Trainer:
             knobs = StepKnobs(session.curve.lr(epoch), session.loss_scale)
             meter.add(session.runtime.train_batch(batch, knobs))
             progress = replace(progress, step=progress.step + session.updates_per_batch)
-            if progress.step > session.updates_per_batch and done > 1:
-                self._rate.samples += session.runtime.geometry.samples_per_batch
-                self._rate.seconds += self._clock() - started
+            self._rate.add(session.runtime.geometry.samples_per_batch, self._clock() - started)
             started = self._clock()
             if done in log_points:
                 row = self._report_train(session, progress, meter, epoch + 1 / total, knobs)
