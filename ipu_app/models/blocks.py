@@ -92,8 +92,8 @@ class ConvNormAct(nn.Module):
 def global_mean(x: torch.Tensor) -> torch.Tensor:
     """Mean over pixels, (N, C, 1, 1).
 
-    As a sum, because the gradient of ``mean`` is written out in full size where that of ``sum`` is a view; but
-    in half precision a sum would overflow.
+    As a sum, because the gradient of ``mean`` is written out in full size where that of ``sum`` is a view;
+    but in half precision a sum would overflow.
     """
     if x.dtype == torch.float16:
         return x.mean((2, 3), keepdim=True)
