@@ -129,6 +129,18 @@ def _to_device(tensor: Tensor) -> Tensor:
     return tensor.detach().to(dtype).contiguous()
 
 
+def synthetic(tensors: List[Tensor], mode: int) -> List[Tensor]:
+    """What the device makes of inputs: nothing new (mode 0), zeros (1), or normal noise by a fixed seed."""
+    if mode == 0:
+        return tensors
+    generator = torch.Generator().manual_seed(0)
+    made = [torch.zeros_like(tensor) for tensor in tensors]
+    for tensor in made:
+        if mode > 1 and tensor.is_floating_point():
+            tensor.normal_(generator=generator)
+    return made
+
+
 def _mismatch(what: str, name: str, expected: Any, got: Any) -> Exception:
     return py_error(
         f"{what} mismatch for {name}: expected {expected} but got {got}. The model was compiled for the "

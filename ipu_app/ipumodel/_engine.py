@@ -10,6 +10,7 @@ from torch import Tensor
 from . import _collectives
 from ._accumulation import AutomaticLossScale, make_accumulator
 from ._batching import Batching
+from ._errors import cpp_error
 from ._numerics import to_half_grid
 from ._outputs import OutputCollector
 from ._program import Program
@@ -28,7 +29,9 @@ class Engine:
         rng: DeviceRandom,
         optimizer: Optional[Any],
         automatic_scale: Optional[AutomaticLossScale] = None,
+        stops_at_overflow: bool = False,
     ) -> None:
+        self._stops_at_overflow = stops_at_overflow
         self._program, self._weights, self._batching = program, weights, batching
         self._rng, self.optimizer = rng, optimizer
         self._trainable = weights.trainable()
@@ -38,6 +41,7 @@ class Engine:
     def run(self, inputs: List[Tensor], collector: OutputCollector) -> List[Tensor]:
         """Run one call's micro-batches and return the combined outputs."""
         self._rng.next_execution()
+        self._accumulator.take()  # what a call that failed may have left
         count = self._batching.input_micro_batches
         parts = [
             tensor.reshape(count, -1, *tensor.shape[1:]) if tensor.dim() else tensor[None]
@@ -66,10 +70,13 @@ class Engine:
         state = self._weights.state(replica)
         if self.optimizer is None:
             with torch.no_grad():
-                return self._program.run(state, inputs)[1]
+                outputs = self._program.run(state, inputs)[1]
+            self._check_finite(outputs, "an output")
+            return outputs
         with torch.enable_grad():
             loss, outputs = self._program.run(state, inputs)
             self._backward(loss)
+        self._check_finite(outputs, "an output")
         self._accumulator.after_micro_batch()
         return outputs
 
@@ -82,11 +89,21 @@ class Engine:
             seed = to_half_grid(seed)
         torch.autograd.backward([loss], [seed])
 
+    def _check_finite(self, tensors: List[Tensor], what: str) -> None:
+        """With Precision.enableFloatingPointExceptions: Error at the first NaN or infinity that comes out."""
+        if self._stops_at_overflow and not all(bool(torch.isfinite(tensor).all()) for tensor in tensors):
+            raise cpp_error(
+                f"Floating point exception: {what} is infinite or not a number. Lower the loss scaling, or "
+                "switch Precision.enableFloatingPointExceptions off to see where it comes from.",
+                "poplar_application_runtime_error",
+            )
+
     @torch.no_grad()
     def _update(self) -> None:
         optimizer = self.optimizer
         assert optimizer is not None
         grads, divisor = self._accumulator.take()
+        self._check_finite(list(grads.values()), "a gradient")
         _collectives.all_reduce_sum(list(grads.values()), self._batching.processes)
         if divisor != 1 and grads:
             torch._foreach_mul_(list(grads.values()), 1.0 / divisor)

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from . import _checks, _devices, _executor_files, _files, _hooks, _host_model, optim
 from ._accumulation import AutomaticLossScale
-from ._args import CallArguments
+from ._args import CallArguments, synthetic
 from ._batching import Batching
 from ._custom_args import ICustomArgParser, registerCustomArgParser
 from ._device_optim import DeviceOptimizer
 from ._engine import Engine
 from ._errors import py_error
 from ._executor_files import Files
+from ._executor_weights import Weights
 from ._hooks import registerPostCompileHook, registerPreCompileHook
 from ._logging import logger
 from ._mutation import mutated_state
@@ -48,7 +49,7 @@ __all__ = [
 _NOT_COMPILED = "Model has not been compiled or has been destroyed."
 
 
-class PoplarExecutor(Queries, Files):
+class PoplarExecutor(Queries, Files, Weights):
     """A model on the device. The first call (or `compile`) traces and compiles it; weights live on the
     device.
     """
@@ -110,20 +111,10 @@ class PoplarExecutor(Queries, Files):
         collector = OutputCollector(
             options.output_mode, options.output_return_period, options.replication_factor, self._output_dtypes
         )
-        tensors = self._engine.run(arguments.on_device(), collector)
+        inputs = synthetic(arguments.on_device(), self._options._Popart.options.get("syntheticDataMode", 0))
+        tensors = self._engine.run(inputs, collector)
         self._has_newer_weights = self._training or bool(self._mutated)
         return self._structure.rebuild(tensors)
-
-    def _take_new_weights(self) -> None:
-        """Inference next to training of the same model: upload what the training executor has."""
-        if self._training:
-            return
-        trainer = _host_model.holder(self._user_model)
-        if trainer is None:
-            return
-        trainer.copyWeightsToHostIfNeeded()
-        if self._host_versions() != self._uploaded_versions:
-            self.copyWeightsToDevice()
 
     # ---- compiling
 
@@ -164,6 +155,8 @@ class PoplarExecutor(Queries, Files):
         self._mutated = {name for name in mutated if tensor_is_variable(host[name])}
         self._num_ipus = _checks.check_graph(tracer, options, self._mutated)
         self._report = make_report(tracer, self._num_ipus, batching.replicas)
+        for warning in self._report.warnings:
+            logger.warning("%s", warning)
         self._structure = OutputStructure(outputs)
         self._output_dtypes = [tracer.graph.values[number].dtype for number in tracer.graph.outputs]
         self._first_arguments = arguments.without_data()
@@ -173,7 +166,15 @@ class PoplarExecutor(Queries, Files):
         )
         self._uploaded_versions = self._host_versions()
         scale = AutomaticLossScale() if self._training and self._scales_automatically() else None
-        engine = Engine(program, self._weights, batching, self._rng, self._device_optimizer(host), scale)
+        engine = Engine(
+            program,
+            self._weights,
+            batching,
+            self._rng,
+            self._device_optimizer(host),
+            automatic_scale=scale,
+            stops_at_overflow=self._popart_flag("enableFloatingPointChecks"),
+        )
         if options.connection_type == ConnectionType.Always:
             self._attach()
         self._engine = engine
@@ -204,45 +205,7 @@ class PoplarExecutor(Queries, Files):
     def _popart_flag(self, key: str) -> bool:
         return bool(self._options._Popart.options.get(key, False))
 
-    def _host_versions(self) -> List[int]:
-        with torch._C.DisableTorchFunction():
-            return [tensor._version for tensor in self._weights.host_tensors()]
-
-    # ---- weights
-
-    def copyWeightsToHost(self) -> None:
-        """Read parameters and buffers back from the device."""
-        self._need_compiled()
-        self._has_newer_weights = False
-        self._weights.download()
-
-    def copyWeightsToHostIfNeeded(self) -> bool:
-        """Read them back if the device has newer ones; returns whether it had."""
-        if not self._has_newer_weights or not self._training or self._engine is None:
-            return False
-        self.copyWeightsToHost()
-        return True
-
-    def copyWeightsToDevice(self) -> None:
-        """Upload the host's parameters and buffers."""
-        self._need_compiled()
-        self._has_newer_weights = False
-        self._weights.upload()
-        self._uploaded_versions = self._host_versions()
-
-    def copyNamedBuffersToDevice(self) -> None:
-        """Upload the buffers named in Options.updatableNamedBuffers."""
-        self._need_compiled()
-        names = self._options.updatableNamedBuffers if self._options.exists("updatableNamedBuffers") else []
-        self._weights.upload(only=set(names))
-
-    def load_state_dict(self, state_dict: Dict[str, Tensor], strict: bool = True) -> Any:
-        """Load weights into the model, and onto the device when attached."""
-        self.copyWeightsToHostIfNeeded()
-        result = self._user_model.load_state_dict(state_dict, strict)
-        if self._is_attached:
-            self.copyWeightsToDevice()
-        return result
+    # ---- optimizer
 
     def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Take over learning rates and other variable attributes for the next calls."""

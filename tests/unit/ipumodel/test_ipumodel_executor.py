@@ -335,3 +335,22 @@ def test_random_numbers_do_not_depend_on_the_split_over_processes() -> None:
         assert torch.equal(part(torch.zeros(1, 8)), rows[process : process + 1])
         part.destroy()
     one.destroy()
+
+
+def test_synthetic_data_replaces_inputs() -> None:
+    options = poptorch.Options().enableSyntheticData(1)
+    executor = poptorch.inferenceModel(nn.Identity(), options)
+    assert executor(torch.ones(2)).tolist() == [0.0, 0.0]
+    executor.destroy()
+
+
+def test_what_the_device_takes_silently_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    class Ranges(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x * torch.arange(0, 5, 2).float().sum()
+
+    executor = poptorch.inferenceModel(Ranges(), poptorch.Options())
+    with caplog.at_level(logging.WARNING):
+        executor(torch.ones(1))
+    assert "arange" in caplog.text
+    executor.destroy()

@@ -273,3 +273,28 @@ def test_in_place_operations_round_too() -> None:
     assert first.dtype == torch.float16
     expected = F.silu((torch.ones(3) + 0.0007).half().float()).half()
     assert torch.equal(second, expected)
+
+
+def test_floating_point_exceptions_stop_a_run() -> None:
+    options = poptorch.Options()
+    options.Precision.enableFloatingPointExceptions(True)
+    executor = poptorch.inferenceModel(Calls(lambda t: t * t), options)
+    assert executor(torch.ones(2).half()).tolist() == [1.0, 1.0]
+    with pytest.raises(poptorch.Error, match="Floating point exception"):
+        executor(torch.full((2,), 300.0).half())
+    executor.destroy()
+
+
+def test_a_failed_call_leaves_no_gradients_behind() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    options = poptorch.Options()
+    options.Precision.enableFloatingPointExceptions(True)
+    executor = poptorch.trainingModel(
+        _SumLoss(model), options, poptorch.optim.SGD(model.parameters(), lr=1.0)
+    )
+    with pytest.raises(poptorch.Error):
+        executor(torch.full((1, 1), float("inf")))
+    executor(torch.ones(1, 1))
+    assert model.weight.item() == -1.0
+    executor.destroy()
