@@ -177,7 +177,7 @@ def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
     try:
         return func(*args, **kwargs)
     except NotImplementedError:
-        return _run_on_zeros(func, args, kwargs)
+        return _run_on_zeros(tracer, func, args, kwargs)
     except RuntimeError as error:
         if tracer.squeezed_means:
             raise py_error(
@@ -188,7 +188,7 @@ def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
         raise
 
 
-def _run_on_zeros(func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _run_on_zeros(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     def zeros(item: Any) -> Any:
         if isinstance(item, Tensor):
             return torch.Tensor().new_zeros(tuple(item.shape), dtype=item.dtype)
@@ -197,7 +197,11 @@ def _run_on_zeros(func: Any, args: Args, kwargs: Kwargs) -> Any:
         return item
 
     meta = torch.device("meta")
-    result = func(*map_structure(args, zeros), **map_structure(kwargs, zeros))
+    try:
+        result = func(*map_structure(args, zeros), **map_structure(kwargs, zeros))
+    except RuntimeError:
+        tracer.check_finished()  # an operation without a handler is refused for that
+        raise
     return map_structure(result, lambda item: item.to(meta) if isinstance(item, Tensor) else item)
 
 

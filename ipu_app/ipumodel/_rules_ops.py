@@ -25,8 +25,8 @@ sum mean prod amax amin aminmax max min all any argmax argmin var std var_mean s
 linalg_vector_norm frobenius_norm count_nonzero cumsum median std var topk sort argsort
 """
 _LINEAR = """
-convolution _convolution conv2d mm bmm addmm baddbmm addbmm addmv addr mv dot matmul linear einsum bilinear
-_trilinear outer ger cdist
+convolution _convolution conv2d mm bmm addmm baddbmm addbmm addmv addr mv dot vdot matmul linear einsum
+bilinear _trilinear outer ger cdist
 """
 _NORMS = """
 native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training _batch_norm_with_update

@@ -498,8 +498,12 @@ def test_gotcha_40_gamma_and_beta_are_sampled_on_the_host(poptorch: Any) -> None
     def forward(m: Function, x: Tensor) -> Tensor:
         return x * torch.distributions.Beta(m.weight, m.weight).sample()
 
-    with pytest.raises(poptorch.Error, match="Unsupported ops"):
-        infer(poptorch, forward, X)
+    def multinomial(m: Function, x: Tensor) -> Tensor:
+        return torch.multinomial(x, 2)
+
+    for sampling in (forward, multinomial):
+        with pytest.raises(poptorch.Error, match="Unsupported ops"):
+            infer(poptorch, sampling, X)
 
 
 def test_gotcha_41_imported_factories_escape_the_device(poptorch: Any) -> None:
