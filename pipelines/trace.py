@@ -19,6 +19,10 @@ from pipelines.cost.layers import ConvShape, LayerSpec, LayerTable
 
 SAMPLES = 7  # the batch of the traced call: a size that no channel count and no kernel has
 _NORM_CLASSES = ("GroupNorm", "_BatchNorm", "BatchNorm", "LayerNorm")
+_POINTWISE = {
+    **dict.fromkeys(("add", "sub", "mul", "div", "addcmul", "neg", "rsqrt"), None),
+    **dict.fromkeys(("eq", "ne", "ge", "gt", "le", "lt"), torch.bool),
+}
 _ACTIVATIONS = {"silu": "swish", "relu": "relu"}
 
 
@@ -78,6 +82,11 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         size = images.numel() // images.shape[0]
         self.emit("input", size, size, live=size)
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Newer torch would else import its compiler, for a second, to keep it away from this class."""
+        return False
+
     def attach(self, module: nn.Module) -> List[Any]:
         """Hook every submodule; return the hooks' handles."""
         handles: List[Any] = []
@@ -136,7 +145,9 @@ class _Recorder(TorchDispatchMode):  # type: ignore[misc]
         self.entered = None
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        output = func(*args, **(kwargs or {}))
+        output = _shapes_only(func.__name__.split(".")[0], args)
+        if output is None:
+            output = func(*args, **(kwargs or {}))
         tensors = [argument for argument in args if isinstance(argument, Tensor)]
         self.life.record(tensors, output if isinstance(output, Tensor) else None)
         if not self.claimed:
@@ -239,6 +250,29 @@ class _Life:
             for key, made in self.made.items()
             if made < position and self.read.get(key, 0) >= position
         )
+
+
+def _shapes_only(name: str, args: Any) -> Any:
+    """Return the output of an operation whose shape is plain; None for all others.
+
+    torch would give the same, but newer ones do these on meta tensors in Python, and import their compiler
+    first.
+    """
+    tensors = [argument for argument in args if isinstance(argument, Tensor)]
+    if name in _POINTWISE:
+        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+        return torch.empty(shape, dtype=_POINTWISE[name] or tensors[0].dtype, device="meta")
+    if name == "mean" and len(args) == 1:
+        return torch.empty((), dtype=tensors[0].dtype, device="meta")
+    if name == "addmm":
+        return torch.empty((tensors[1].shape[0], tensors[2].shape[1]), dtype=tensors[1].dtype, device="meta")
+    if name in ("native_group_norm", "native_dropout", "_log_softmax"):
+        same = torch.empty_like(tensors[0])
+        if name == "native_group_norm":
+            groups = torch.empty((same.shape[0], int(args[6])), device="meta")
+            return same, groups, groups
+        return (same, torch.empty_like(same, dtype=torch.bool)) if name == "native_dropout" else same
+    return None
 
 
 def _storage(tensor: Tensor) -> int:

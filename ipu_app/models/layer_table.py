@@ -48,10 +48,10 @@ def trace_layer_table(spec: EfficientNetSpec, resolution: int) -> LayerTable:
     meta: Any = torch.device("meta")
     # before torch 2.0 a device is no context: then the weights are made for real and thrown away
     with meta if hasattr(meta, "__enter__") else contextlib.nullcontext():
-        graph = TrainGraph(EfficientNet(spec), num_classes=spec.num_classes)
+        model = EfficientNet(spec)
     images = torch.empty((SAMPLES, 3, resolution, resolution), dtype=torch.uint8, device=meta)
     labels = torch.empty((SAMPLES,), dtype=torch.int64, device=meta)
-    graph = graph.to("meta").train()
+    graph = TrainGraph(model, num_classes=spec.num_classes).to("meta").train()
     return trace_layers(graph, (images, labels), sub_blocks=sub_block_names(spec))
 
 
