@@ -12,6 +12,7 @@ VERBS = {
     "train": "train a network on IPUs (real or simulated), CUDA or CPU",
     "validate": "classify the validation images with a finished run's weights",
     "predict": "name what is in images, with a finished run's weights",
+    "export": "write a finished run's network as safetensors, TorchScript or ONNX",
     "plan": "estimate plans for IPUs: splits, batch factors, images/s and memory, before compiling",
     "launch": "start a job of several instances, or write its job file for a cluster",
     "shards": "write a data set as tar shards",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ContextManager, Tuple
+import contextlib
+import inspect
+import io
+import warnings
+from typing import Any, Callable, ContextManager, Dict, Tuple
 
 import torch
 
@@ -31,3 +35,45 @@ def autocast(device_type: str, dtype: torch.dtype, enabled: bool) -> ContextMana
 def fused_available(device_type: str) -> bool:
     """Tell whether torch's own optimisers have a fused kernel for this device type."""
     return device_type == "cuda" and torch_version() >= (2, 0)
+
+
+def trace_module(module: torch.nn.Module, example: torch.Tensor) -> Any:
+    """TorchScript of a module by tracing; newer torch deprecates it, and has nothing else that C++ loads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of sizes that become constants, which is what is wanted
+        return torch.jit.trace(module, example)
+
+
+def load_script(path: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """A TorchScript file as a function, run as it is: optimising it would take longer than a few calls."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        script = torch.jit.load(path)
+
+    def run(images: torch.Tensor) -> torch.Tensor:
+        with torch.jit.optimized_execution(False):
+            output: torch.Tensor = script(images)
+        return output
+
+    return run
+
+
+def export_onnx(
+    module: torch.nn.Module, example: torch.Tensor, path: str, *, input_name: str, output_name: str
+) -> None:
+    """Write ONNX (opset 16) with a free batch size, by the exporter that every torch since 1.13 has."""
+    options: Dict[str, Any] = {}
+    if "dynamo" in inspect.signature(torch.onnx.export).parameters:  # since 2.5; the default since 2.9
+        options["dynamo"] = False
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):  # torch 2.0 prints a banner
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (example,),
+            path,
+            input_names=[input_name],
+            output_names=[output_name],
+            dynamic_axes={input_name: {0: "batch"}, output_name: {0: "batch"}},
+            opset_version=16,
+            **options,
+        )
