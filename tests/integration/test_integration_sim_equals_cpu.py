@@ -19,7 +19,7 @@ phases:
   train:
     resolution: 32
     batch: {micro: 4, accumulation: 4, replicas: 2, torch_micro: TORCH_MICRO}
-    optimizer: {kind: KIND, lr: 0.01, loss_scale: 128}
+    optimizer: {kind: KIND, lr: 0.003, loss_scale: 128}
     augment: {mixup_alpha: MIXUP, cutmix_strength: CUTMIX}
     pipeline: {splits: [block3a], precision: 32.32}
 """
@@ -31,7 +31,7 @@ def weights_after_steps(path: Path, device: str, steps: int) -> Dict[str, torch.
     try:
         session.set_epoch(0)
         for _, batch in zip(range(steps), session.train_loader):
-            session.runtime.train_batch(batch, StepKnobs(lr=0.01, loss_scale=128.0))
+            session.runtime.train_batch(batch, StepKnobs(lr=0.003, loss_scale=128.0))
         return session.runtime.weights()
     finally:
         session.runtime.close()
