@@ -12,11 +12,19 @@ Row = Tuple[str, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of ``doctor``."""
+    parser.add_argument(
+        "--trace",
+        metavar="RECIPE",
+        help="compile a recipe (or a YAML file) on the simulated IPU: every operation, its shape and place",
+    )
+    parser.add_argument("--phase", metavar="NAME", help="with --trace: another phase than the first")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print what is here; returns 0."""
+    if args.trace:
+        return _trace(args)
     rows = [*_machine(), *_torch(), *_poptorch(), *_optional(), *_choice()]
     if args.json:
         import json
@@ -26,6 +34,19 @@ def run(args: argparse.Namespace) -> int:
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print(f"{name:<{width}}  {value}")
+    return 0
+
+
+def _trace(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from ipu_app.config.load import load_config, recipe_path
+    from ipu_app.tracing import trace_phase
+
+    path = Path(args.trace) if args.trace.endswith((".yaml", ".yml")) else recipe_path(args.trace)
+    report = trace_phase(load_config(path), args.phase)
+    print(report.listing())
+    print(report)
     return 0
 
 

@@ -8,7 +8,7 @@ ever sees sums over samples, never means, so that they add up over batches and i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -90,8 +90,8 @@ class Runtime:
         """Return an iterable of batches of this runtime's size, in the sampler's order."""
         raise NotImplementedError
 
-    def prepare(self, batch: Batch) -> Optional[str]:
-        """Compile for batches of this shape, if this runtime compiles; return one line on it or None."""
+    def prepare(self, batch: Batch) -> Any:
+        """Compile for batches of this shape, if this runtime compiles; return what the compiler reports."""
         return None
 
     def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:

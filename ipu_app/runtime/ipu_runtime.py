@@ -87,16 +87,19 @@ class IpuRuntime(Runtime):
         )
         return loader
 
-    def prepare(self, batch: Batch) -> Optional[str]:
-        """Compile the training executor, which on hardware takes minutes; return what it reports."""
-        self._use(self._trainer)
-        report = self._trainer.compile(*batch)
-        return None if report is None else str(report)
+    def prepare(self, batch: Batch) -> Any:
+        """Compile the training executor, which on hardware takes minutes; return its report, if it gives one.
+
+        What PopTorch refuses becomes a ValueError in its own words: the plan or the model is at fault.
+        """
+        return self._compile(self._trainer, batch)
 
     def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
         """Train on one combined batch; lr and loss scale are uploaded first."""
         self._use(self._trainer)
         self._set_knobs(knobs)
+        if not self._trainer.isCompiled():
+            self.prepare(batch)
         loss, correct = self._trainer(*batch)
         return BatchResult(
             loss_sum=float(loss.double().sum()) * self.geometry.micro_batch,
@@ -108,6 +111,8 @@ class IpuRuntime(Runtime):
         """Classify one combined batch on the inference executor."""
         self._use(self._evaluator)
         images, labels = batch[0], batch[1]
+        if not self._evaluator.isCompiled():
+            self._compile(self._evaluator, (images, labels))
         return eval_result(labels, *self._evaluator(images, labels))
 
     def load_eval_weights(self, weights: Weights) -> None:
@@ -137,6 +142,13 @@ class IpuRuntime(Runtime):
         for executor in (self._trainer, self._evaluator):
             if executor.isCompiled():
                 executor.destroy()
+
+    def _compile(self, executor: Any, batch: Batch) -> Any:
+        self._use(executor)
+        try:
+            return executor.compile(*batch)
+        except self._api.poptorch.Error as error:
+            raise ValueError(f"PopTorch refuses to compile: {error}") from error
 
     def _use(self, executor: Any) -> None:
         """Give the IPUs to one executor: both attached at once would need twice as many."""
