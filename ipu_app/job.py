@@ -45,14 +45,17 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         check_same(comm, build.facts_that_must_agree(config, first))
         for line in opening_lines(config, first, choice.reason):
             say(line)
+        if start.settings:
+            say(f"init: {start.init} sets {' '.join(start.settings)}")
         for line in lines if choice.kind == "ipu" else ():
             say(line)
+        weights = start_weights(start, first)
         run_dir = _open_run_dir(config, comm, start.resume)
         say(f"run: {run_dir.path}")
         if comm.is_root:
             describe_model_file(config, first).save(run_dir.model)
         job = _Job(config, run_dir, comm, say)
-        job.run(sessions, state, weights=start_weights(start, first))
+        job.run(sessions, state, weights=weights)
     return 0
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from ipu_app.config.schema import RunConfig
+from ipu_app.initial import initial_weights
 from ipu_app.runtime.base import Weights
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.rundir import RunDir, existing_run_dir
@@ -15,12 +16,16 @@ from ipu_app.training.trainer import PhaseSession, Progress
 
 @dataclass(frozen=True)
 class Start:
-    """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights."""
+    """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights.
+
+    ``settings`` are those that the file of weights brought with it, for the first lines of the run.
+    """
 
     resume: Optional[Path] = None
     from_run: Optional[Path] = None
     init: Optional[Path] = None
     reset_head: bool = False
+    settings: Tuple[str, ...] = ()
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -64,50 +69,9 @@ def unfinished_phase(config: RunConfig, state: Optional[Dict[str, Any]]) -> str:
 def start_weights(start: Start, session: PhaseSession) -> Optional[Weights]:
     """Return the weights that the first phase starts with; None where the model's own random ones do."""
     if start.init is not None:
-        return _imported(start.init, session.runtime.weights(), session, reset_head=start.reset_head)
+        own = session.runtime.weights()
+        return initial_weights(start.init, own, session.spec, reset_head=start.reset_head)
     source = start.resume or start.from_run
     if source is None:
         return None
     return checkpoints.load_weights(find_checkpoint(source), averaged=True)
-
-
-def _imported(file: Path, own: Weights, session: PhaseSession, *, reset_head: bool) -> Weights:
-    """Read weights of ours, torchvision's or timm's, in safetensors or as a torch state dict."""
-    from ipu_app.models.efficientnet import EfficientNet
-    from ipu_app.models.weights import load_weights
-
-    model = EfficientNet(session.spec)
-    model.load_state_dict(own)
-    load_weights(model, read_state_dict(file), reset_head=reset_head)
-    return dict(model.state_dict())
-
-
-def read_state_dict(file: Path) -> Weights:
-    """Return the tensors of a weights file; refuses anything that is not a plain state dict."""
-    if not file.is_file():
-        raise ValueError(f"init={file}: no such file")
-    if file.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            weights: Weights = load_file(str(file))
-        except SafetensorError as error:
-            raise ValueError(f"init={file}: not a safetensors file ({error})") from error
-        return weights
-    return _read_torch_file(file)
-
-
-def _read_torch_file(file: Path) -> Weights:
-    import pickle
-
-    import torch
-
-    try:
-        state = torch.load(str(file), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(f"init={file}: not a file of plain weights ({type(error).__name__})") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise ValueError(f"init={file}: must hold a state dict, that is names and tensors")
-    return state

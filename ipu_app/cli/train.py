@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--phase", metavar="NAME", help="run only this phase (with --from: finetune)")
     source.add_argument("--plan", metavar="FILE", help="splits and batch factors that `plan --save` wrote")
-    source.add_argument("--init", metavar="FILE", help="weights to start from: torchvision's or timm's")
+    source.add_argument(
+        "--init", metavar="FILE", help="weights to start from: torchvision's, timm's, `export`'s"
+    )
     source.add_argument("--reset-head", action="store_true", help="with --init: leave out the classifier")
     source.add_argument("--smoke", action="store_true", help="the same run in miniature, in seconds")
     values = parser.add_argument_group("values")
@@ -56,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns 0, or raises ValueError for bad input."""
-    from ipu_app.cli.train_config import config_from_args
+    from ipu_app.cli.train_config import config_from_args, init_overrides
 
     config = config_from_args(args)
     from ipu_app.job import Start, train
@@ -66,5 +68,6 @@ def run(args: argparse.Namespace) -> int:
         from_run=Path(args.from_run) if args.from_run else None,
         init=Path(args.init) if args.init else None,
         reset_head=args.reset_head,
+        settings=tuple(init_overrides(args)),
     )
     return train(config, start)

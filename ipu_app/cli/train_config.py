@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from ipu_app.cli.train import FLAGS, SWITCHES
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
@@ -16,8 +16,9 @@ from ipu_app.estimates import configured_spec
 def config_from_args(args: argparse.Namespace) -> RunConfig:
     """Return the configuration that the command line describes."""
     _refuse_contradictions(args)
-    path = config_path(args)
-    overrides = [*_plan_overrides(args), *_flag_overrides(args), *args.set]
+    brought = init_overrides(args)
+    path = config_path(args, brought)
+    overrides = [*given_overrides(args), *brought]
     config = load_config(path, overrides)
     if args.ipus is not None:
         overrides.append(replicas_for(config, args.ipus))
@@ -29,7 +30,7 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
     return config
 
 
-def config_path(args: argparse.Namespace) -> Path:
+def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
     """Return the file to start from: the one asked for, a run's own, a published recipe, or the demo."""
     if args.config:
         return Path(args.config)
@@ -41,8 +42,25 @@ def config_path(args: argparse.Namespace) -> Path:
             raise ValueError(f"run={path.parent}: no config.yaml there; give the folder of a run")
         return path
     if args.data:
-        return nearest_recipe(args.model or "b0", args.group or 16, args.norm or "ln_pn")
+        named = dict(item.split("=", 1) for item in brought)
+        model = args.model or named.get("model.name", "b0")
+        return nearest_recipe(model, args.group or 16, args.norm or "ln_pn")
     return CONFIGS / "demo.yaml"
+
+
+def given_overrides(args: argparse.Namespace) -> List[str]:
+    """Return what the command line says of single values, as ``key=value``."""
+    return [*_plan_overrides(args), *_flag_overrides(args), *args.set]
+
+
+def init_overrides(args: argparse.Namespace) -> List[str]:
+    """Return what the weights of ``--init`` demand of the model and the user has not said."""
+    if not args.init:
+        return []
+    from ipu_app.initial import missing_overrides, needed_settings
+
+    given = given_overrides(args)
+    return missing_overrides(needed_settings(Path(args.init), given), given)
 
 
 def replicas_for(config: RunConfig, ipus: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
 import torch
 from torch import nn
 
-from ipu_app.models.layout import block_specs
-from ipu_app.models.spec import EfficientNetSpec, make_spec
+from ipu_app.models.layout import block_specs, top_conv
+from ipu_app.models.spec import SIZES, EfficientNetSpec, make_spec
 
 NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")
 FAMILIES = ("torchvision", "timm", "timm_tf")
@@ -39,6 +39,27 @@ def published_spec(name: str, family: str, **options: Any) -> EfficientNetSpec:
         return make_spec(name, norm="bn", padding="same", norm_eps=1e-3, **options)
     wide = family == "torchvision" and spec.name in ("b5", "b6", "b7")
     return make_spec(name, norm="bn", padding="symmetric", norm_eps=1e-3 if wide else 1e-5, **options)
+
+
+def identify_weights(state: Mapping[str, torch.Tensor]) -> Tuple[str, str]:
+    """The library (torchvision or timm) and the size (b0 to b7) of a state dict; refuses other networks.
+
+    The classifier is not looked at. timm's two families can not be told apart by their names and shapes.
+    """
+    library = _library_of(state)
+    names = MODULE_NAMES[library]
+    for size in (name for name in SIZES if name.startswith("b")):
+        spec = published_spec(size, library)
+        pairs = [pair for pair in _module_pairs(spec, library) if pair.ours != "blocks.Top.fc"]
+        keys = {f"{pair.theirs}.{leaf}" for pair in pairs for leaf in pair.leaves}
+        found = {
+            key
+            for key in state
+            if not key.endswith("num_batches_tracked") and not key.startswith(f"{names.fc}.")
+        }
+        if keys == found and state[f"{names.top[0]}.weight"].shape[0] == top_conv(spec).out_channels:
+            return library, size
+    raise ValueError(f"weights: {library}'s names, but none of its EfficientNets b0 to b7")
 
 
 def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], *, reset_head: bool = False) -> None:
@@ -114,7 +135,7 @@ def _fitting(value: torch.Tensor, own: Mapping[str, torch.Tensor], name: str) ->
     if name.startswith("blocks.Top.fc"):
         raise ValueError(
             f"num_classes={own[name].shape[0]}: the weights have {value.shape[0]} classes; "
-            "reset the head or ask for as many"
+            "reset the head (--reset-head) or ask for as many"
         )
     raise ValueError(f"weights: {name} is {tuple(own[name].shape)}, theirs is {tuple(value.shape)}")
 

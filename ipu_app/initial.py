@@ -1,0 +1,130 @@
+"""Weights from a file as a start: torchvision's, timm's or our own, and the model they are made for."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence
+
+from torch import Tensor
+
+from ipu_app.config.schema import ModelConfig
+from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.weights import identify_weights, load_weights, published_spec
+from ipu_app.runtime.base import Weights
+from ipu_app.training.rundir import read_json
+
+_HEAD = "blocks.Top.fc."
+
+
+def needed_settings(file: Path, given: Sequence[str]) -> Dict[str, Any]:
+    """Return the settings (key -> value) under which a file of weights means what it meant where it was made.
+
+    ``given`` are the user's own ``key=value``; with ``model.padding=same`` timm's weights are taken as those
+    of its ``tf_efficientnet`` family, whose file looks the same. Refuses a given model that contradicts.
+    """
+    state = read_state_dict(file)
+    if is_own(state):
+        spec, normalise = _own_description(file)
+        origin = "these weights"
+    else:
+        library, name = identify_weights(state)
+        wants_tf = file.name.startswith("tf_") or any("model.padding=same" in item for item in given)
+        family = "timm_tf" if library == "timm" and wants_tf else library
+        spec, normalise, origin = published_spec(name, family), "torchvision", f"{family}'s {name} weights"
+    if spec is None:
+        return {}
+    keys = [field.name for field in fields(ModelConfig) if field.name not in ("dropout", "drop_connect")]
+    needed = {f"model.{key}": getattr(spec, key) for key in keys}
+    _refuse_others(needed, given, origin)
+    return {**needed, "data.normalise": normalise}
+
+
+def missing_overrides(needed: Mapping[str, Any], given: Sequence[str]) -> List[str]:
+    """Return the needed settings that the user has not given, as ``key=value``."""
+    keys = {item.partition("=")[0] for item in given}
+    return [f"{key}={value}" for key, value in needed.items() if key not in keys]
+
+
+def _refuse_others(needed: Mapping[str, Any], given: Sequence[str], origin: str) -> None:
+    for item in given:
+        key, _, text = item.partition("=")
+        if key in needed and not _same(text.strip("'\""), needed[key]):
+            listed = " ".join(f"{name}={value}" for name, value in needed.items())
+            raise ValueError(f"{item}: {origin} need --set {listed} (leave them out and they are set)")
+
+
+def _same(text: str, value: Any) -> bool:
+    try:
+        return bool(float(text) == float(value))
+    except ValueError:
+        return text == str(value)
+
+
+def initial_weights(file: Path, own: Weights, spec: EfficientNetSpec, *, reset_head: bool) -> Weights:
+    """Return a model's weights with those of a file put in; ``reset_head`` leaves the classifier as it is."""
+    state = read_state_dict(file)
+    if is_own(state):
+        return _own_weights(file, state, own, reset_head=reset_head)
+    model = EfficientNet(spec)
+    model.load_state_dict(own)
+    load_weights(model, state, reset_head=reset_head)
+    return dict(model.state_dict())
+
+
+def is_own(state: Mapping[str, Tensor]) -> bool:
+    """Tell whether the names are those of this project's networks."""
+    return any(name.startswith("blocks.block0.") for name in state)
+
+
+def _own_description(file: Path) -> Any:
+    """Return (spec, normalisation) of the ``model.json`` that ``export`` wrote beside the weights."""
+    beside = file.parent / "model.json"
+    if not beside.is_file():
+        return None, None
+    data = read_json(beside)
+    return EfficientNetSpec.from_dict(data["spec"]), data["normalise"]
+
+
+def _own_weights(file: Path, state: Weights, own: Weights, *, reset_head: bool) -> Weights:
+    kept = {name: value for name, value in own.items() if reset_head and name.startswith(_HEAD)}
+    found = {**state, **kept}
+    wrong = [name for name in own if name not in found or found[name].shape != own[name].shape]
+    if wrong and all(name.startswith(_HEAD) for name in wrong):
+        raise ValueError(f"init={file}: made for another number of classes; add --reset-head")
+    if wrong or set(found) - set(own):
+        first = (wrong or sorted(set(found) - set(own)))[0]
+        raise ValueError(f"init={file}: not weights of this model ({first} does not fit); see model.json")
+    return found
+
+
+def read_state_dict(file: Path) -> Weights:
+    """Return the tensors of a weights file; refuses anything that is not a plain state dict."""
+    if not file.is_file():
+        raise ValueError(f"init={file}: no such file")
+    if file.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            weights: Weights = load_file(str(file))
+        except SafetensorError as error:
+            raise ValueError(f"init={file}: not a safetensors file ({error})") from error
+        return weights
+    return _read_torch_file(file)
+
+
+def _read_torch_file(file: Path) -> Weights:
+    import pickle
+
+    import torch
+
+    try:
+        state = torch.load(str(file), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"init={file}: not a file of plain weights ({type(error).__name__})") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"init={file}: must hold a state dict, that is names and tensors")
+    return state
