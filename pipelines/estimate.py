@@ -136,13 +136,17 @@ def estimate_plan(
             )
         )
     num_ipus = plan.num_stages * geometry.total_replicas
-    reasons = extrapolations(layers, plan, target, precision=precision, num_ipus=num_ipus)
+    time = step_time(plan, costs, geometry, target, policy=policy, times=times)
+    share = time.allreduce_s / time.total_s
+    reasons = extrapolations(
+        layers, plan, target, precision=precision, num_ipus=num_ipus, allreduce_share=share
+    )
     return StepEstimate(
         plan=plan,
         geometry=geometry,
         stages=tuple(stages),
-        time=step_time(plan, costs, geometry, target, policy=policy, times=times),
-        error_pct=expected_error_pct(reasons),
+        time=time,
+        error_pct=expected_error_pct(reasons, share),
         extrapolated=reasons,
         platform=target.name,
     )
