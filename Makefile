@@ -28,7 +28,7 @@ TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report test-horovod test test-sdk-pins check lint doctor clean
+.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling test-horovod test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -74,6 +74,9 @@ plan: $(VENV)/.run  ## estimate and rank plans for IPUS IPUs before anything com
 
 plan-report: $(VENV)/.run  ## the published plans against the planner's, into benchmarks/results
 	@$(RUN) -m benchmarks.plan_report $(ARGS)
+
+scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
+	@$(RUN) -m benchmarks.scaling $(ARGS)
 
 train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
 	@$(RUN) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)
