@@ -1,8 +1,8 @@
-"""Which parameters and buffers a recorded forward writes into, through views as well."""
+"""What a recorded forward writes into: parameters and buffers, through views as well, and what it may not."""
 
 from __future__ import annotations
 
-from typing import Dict, Set
+from typing import Dict, Optional, Set
 
 from ._graph import Graph, Node, written_values
 
@@ -29,6 +29,24 @@ def written_roots(graph: Graph) -> Set[int]:
         for value in _written(node):
             found.add(base.get(value, value))
     return found
+
+
+def write_through_steps(graph: Graph) -> Optional[Node]:
+    """The first operation that writes through a slice with a step other than 1, None if there is none."""
+    stepped: Set[int] = set()
+    for node in graph.nodes:
+        if written_values(node) & stepped:
+            return node
+        if _is_view(node) and (_has_step(node) or next(iter(node.reads()), None) in stepped):
+            stepped.update(output for output in node.outputs if output is not None)
+    return None
+
+
+def _has_step(node: Node) -> bool:
+    if node.name != "slice":
+        return False
+    step = node.args[4] if len(node.args) > 4 else node.kwargs.get("step", 1)
+    return bool(step != 1)
 
 
 def _is_view(node: Node) -> bool:

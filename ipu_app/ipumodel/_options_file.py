@@ -19,10 +19,11 @@ def apply_file(options: Any, filepath: str) -> None:
     skipped."""
     name = os.path.basename(filepath)
     with open(filepath, encoding="utf-8") as lines:
-        calls = [_parse(line.strip(), number, name) for number, line in enumerate(lines, start=1)]
-    for call in calls:
+        texts = [line.strip() for line in lines]
+    calls = [_parse(text, number, name) for number, text in enumerate(texts, start=1)]
+    for number, call in enumerate(calls, start=1):
         if call is not None:
-            _evaluate(call, options)
+            _apply_line(call, options, f"line {number} of {name}", texts[number - 1])
 
 
 def apply_json(options: Any, values: Dict[str, Any]) -> None:
@@ -48,6 +49,14 @@ def _parse(line: str, number: int, name: str) -> Any:
     if not isinstance(tree, ast.Call):
         raise ConfigFileError(f"Line {number} of {name} is no option call\n> options.{line}")
     return tree
+
+
+def _apply_line(call: ast.Call, options: Any, where: str, text: str) -> None:
+    """Make one call; whatever is wrong with it is an error of the file."""
+    try:
+        _evaluate(call, options)
+    except Exception as error:
+        raise ConfigFileError(f"{type(error).__name__} at {where}: {error}\n> options.{text}") from error
 
 
 def _evaluate(node: Any, options: Any) -> Any:

@@ -12,9 +12,10 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 
 import torch
 
-from ._graph import Graph, Node, Ref, map_structure
+from ._graph import Graph, Node, Ref, map_structure, written_values
 from ._mutation import written_roots
 from ._numerics import Emulation
+from ._overflow import can_overflow, trap
 from ._rules_ops import RANDOM_OPS, base_name
 
 CPU = torch.device("cpu")
@@ -24,15 +25,16 @@ _FAST: Dict[str, Callable[..., Any]] = {}
 
 class Program:
     """`run(state, inputs)` -> (loss or None, outputs); `state` and `inputs` are lists in the graph's
-    order.
+    order. With `stops_at_overflow` every operation's results are looked at.
     """
 
-    def __init__(self, graph: Graph, *, training: bool) -> None:
+    def __init__(self, graph: Graph, *, training: bool, stops_at_overflow: bool = False) -> None:
         self.state_names = list(graph.state)
         self.uses_random = any(base_name(node.name) in RANDOM_OPS for node in graph.nodes)
         self.emulation = Emulation.of(graph)
         self.loss_is_half = graph.loss is not None and self.emulation.is_half(graph.loss)
         self._graph, self._training = graph, training
+        self._stops_at_overflow = stops_at_overflow
         self._bound: Dict[str, Any] = {"_grad": torch._C._set_grad_enabled}
         self._bound_names: Dict[Tuple[int, str], str] = {}
         self._names: Dict[int, str] = {}
@@ -89,12 +91,21 @@ class Program:
         call = f"{self._bind(fast, f'f_{node.name}')}({self._arguments(args, kwargs)})"
         lines = [f"{self._targets(node)}{call}"]
         lines += self._rounding(node)
+        if self._stops_at_overflow and can_overflow(node):
+            lines.append(self._trap_line(node))
         dead = sorted(
             {v for v in self._touched(node) if last_reader.get(v) == position and v not in self._names}
         )
         if dead:
             lines.append("del " + ", ".join(f"v{value}" for value in dead))
         return lines
+
+    def _trap_line(self, node: Node) -> str:
+        written = written_values(node)
+        inputs = [self._name(value) for value in node.reads() if value not in written]
+        outputs = [self._name(value) for value in node.outputs if value is not None]
+        lists = (f"({''.join(f'{name}, ' for name in names)})" for names in (inputs, outputs))
+        return f"{self._bind(trap(node), 'trap')}({', '.join(lists)})"
 
     def _targets(self, node: Node) -> str:
         if not node.is_tuple:

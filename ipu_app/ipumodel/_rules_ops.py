@@ -84,6 +84,8 @@ DATA_DEPENDENT_OPS: FrozenSet[str] = frozenset(
     "_unique _unique2 unique_dim_consecutive bincount repeat_interleave".split()
 )
 
+FACTORY_OPS: FrozenSet[str] = frozenset(_FACTORIES.split())
+
 RANDOM_OPS: FrozenSet[str] = frozenset(_RANDOM.split()) | {"rrelu_with_noise", "rrelu"}
 
 # Operations that keep rounded values as they are: no second rounding when half arithmetic is emulated.

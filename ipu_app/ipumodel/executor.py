@@ -160,7 +160,8 @@ class PoplarExecutor(Queries, Files, Weights):
         self._structure = OutputStructure(outputs)
         self._output_dtypes = [tracer.graph.values[number].dtype for number in tracer.graph.outputs]
         self._first_arguments = arguments.without_data()
-        program = Program(tracer.graph, training=self._training)
+        stops = self._popart_flag("enableFloatingPointChecks")
+        program = Program(tracer.graph, training=self._training, stops_at_overflow=stops)
         self._weights = DeviceWeights(
             host, replicas=batching.replicas, mutated=mutated, training=self._training
         )
@@ -173,7 +174,7 @@ class PoplarExecutor(Queries, Files, Weights):
             self._rng,
             self._device_optimizer(host),
             automatic_scale=scale,
-            stops_at_overflow=self._popart_flag("enableFloatingPointChecks"),
+            stops_at_overflow=stops,
         )
         if options.connection_type == ConnectionType.Always:
             self._attach()

@@ -17,12 +17,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from . import _context, _factories, _rules_calls, _rules_dispatch, _rules_loss
 from ._blocks_state import BlockTracker
-from ._errors import py_error
+from ._errors import Error, py_error
 from ._graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name, tensors_in
 from ._module_paths import ModulePaths
+from ._mutation import write_through_steps
 from ._rules_ops import remedy_for
 
 META = torch.device("meta")
+UNKNOWN_TENSOR = "Expected an IPU tensor but got"
 _NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32, torch.bfloat16: torch.float32}
 
 
@@ -117,7 +119,7 @@ class Tracer:
             return Ref(number)
         shape = list(tensor.shape)
         raise py_error(
-            f"Expected an IPU tensor but got tensor(device={tensor.device.type}, shape={shape}, "
+            f"{UNKNOWN_TENSOR} tensor(device={tensor.device.type}, shape={shape}, "
             f"dtype={tensor.dtype}) in aten::{op} in '{self.paths.current}'. Register it as a buffer of the "
             "model, or move it with `.to(x.device)`, which compiles it in as a constant."
         )
@@ -204,10 +206,18 @@ def _shape_only_state(model: nn.Module, tracer: Tracer) -> Iterator[None]:
                 shadow = _stand_in(tracer, full, tensor, stand_ins)
                 originals.append((store, name, tensor, shadow, full))
                 store[name] = shadow
-    try:
-        yield
+
+    def check() -> None:
         for store, name, _, shadow, full in originals:
             _check_not_replaced(store, name, shadow, full)
+
+    try:
+        yield
+        check()
+    except Error as error:
+        if UNKNOWN_TENSOR in str(error):  # a new Parameter is unknown to the trace: say where it came from
+            check()
+        raise
     finally:
         for store, name, tensor, _, _ in originals:
             store[name] = tensor
@@ -272,8 +282,18 @@ def _input_stand_in(tracer: Tracer, tensor: Tensor) -> Tensor:
     return shape_only
 
 
+def _check_writes(graph: Graph) -> None:
+    node = write_through_steps(graph)
+    if node is not None:
+        raise py_error(
+            f"aten::{node.name} in '{node.place.module}': in-place assignment to a slice with a step "
+            "other than 1 is not supported. Write with torch.where and a mask, or with steps of 1."
+        )
+
+
 def _finish(tracer: Tracer, outputs: Any) -> None:
     graph = tracer.graph
+    _check_writes(graph)
     for tensor in tensors_in(outputs):
         number = tracer.number_of(tensor)
         if number is not None:

@@ -1,0 +1,33 @@
+"""Shapes that depend on data are refused: nonzero, unique, masked_select, where with one argument, masks."""
+
+import torch
+
+RETURNS = ["nonzero", "unique", "masked_select", "where", "mask", "argwhere"]
+
+
+class Net(torch.nn.Module):
+    def __init__(self, select):
+        super().__init__()
+        self.select = select
+
+    def forward(self, x):
+        return self.select(x)
+
+
+def program(poptorch):
+    selects = {
+        "nonzero": lambda x: x.nonzero(),
+        "unique": lambda x: torch.unique(x),
+        "masked_select": lambda x: x.masked_select(x > 0),
+        "where": lambda x: torch.where(x > 0)[0],
+        "mask": lambda x: x[x > 0].sum(),
+        "argwhere": lambda x: torch.argwhere(x),
+    }
+    found = []
+    for name, select in selects.items():
+        try:
+            poptorch.inferenceModel(Net(select))(torch.ones(2))
+        except poptorch.Error as error:
+            assert "unsupported" in str(error).lower(), str(error)
+            found.append(name)
+    return found
