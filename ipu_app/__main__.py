@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import select
 import sys
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, TextIO
 
 # verb -> what it does; the module is ipu_app.cli.<verb>
 VERBS = {
@@ -20,23 +22,52 @@ VERBS = {
 }
 
 
+READER_GONE = 141  # what a shell reports of a program that SIGPIPE ended
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one verb; bad input ends with one line on standard error and exit code 2."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(arguments)
-    args = parser.parse_args(arguments)
     try:
-        code: int = args.handler(args)
-        return code
+        return _run(list(sys.argv[1:] if argv is None else argv))
     except (ValueError, FileNotFoundError) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    except ConnectionError as error:  # another process of the job is gone
+    except ConnectionError as error:  # another process of the job is gone, or who reads our output (`| head`)
+        if isinstance(error, BrokenPipeError) and _silence_unread_output():
+            return READER_GONE
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("ipu_app: interrupted", file=sys.stderr)
         return 130
+
+
+def _run(arguments: List[str]) -> int:
+    parser = _parser(arguments)
+    try:
+        args = parser.parse_args(arguments)
+        code: int = args.handler(args)
+        return code
+    finally:
+        sys.stdout.flush()  # a reader that is gone is noticed here, not while Python shuts down
+
+
+def _silence_unread_output() -> bool:
+    """Return whether the reader of our output is gone; if so, what is left of the output goes nowhere."""
+    unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream)]
+    for stream in unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return bool(unread)
+
+
+def _is_unread(stream: TextIO) -> bool:
+    """Ask the system, as what is buffered tells nothing where Python runs unbuffered."""
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), 0)
+    except OSError:  # no file, as in a test that captures it
+        return False
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
 
 
 def _parser(arguments: List[str]) -> argparse.ArgumentParser:
