@@ -9,12 +9,12 @@ does not fit is returned too, with what it demands and what would help.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from pipelines.candidates import Atom, Candidates, make_atoms
 from pipelines.cost import constants
-from pipelines.cost.hardware import IpuTarget, allreduce_bytes_per_s, check_num_ipus
+from pipelines.cost.hardware import MAX_IPUS, IpuTarget, allreduce_bytes_per_s, check_num_ipus
 from pipelines.cost.layers import LayerSpec
 from pipelines.cost.memory import OFFLOAD_TRAFFIC_BYTES, Rejection, StoragePolicy
 from pipelines.estimate import StepEstimate, estimate_plan
@@ -60,7 +60,7 @@ class PlanLimits:
         check_num_ipus(self.num_ipus)
         if self.global_batch < 1:
             raise ValueError(f"global_batch={self.global_batch}: must be 1 or more")
-        whole = constants.value("tiles") * constants.value("tile_bytes")
+        whole = whole_memory_bytes()
         if self.memory_limit_bytes is not None and not 0 < self.memory_limit_bytes <= whole:
             asked = f"memory_limit={self.memory_limit_bytes / 1e6:g} MB"
             raise ValueError(f"{asked}: must be above 0, and at most the {whole / 1e6:.0f} MB of an IPU")
@@ -87,6 +87,11 @@ class PlanLimits:
     def instances(self) -> int:
         """Host processes that so many IPUs need."""
         return max(1, self.num_ipus // MAX_IPUS_PER_INSTANCE)
+
+
+def whole_memory_bytes() -> float:
+    """Return the memory of one IPU; programs and buffers, which nothing here counts, need their share."""
+    return constants.value("tiles") * constants.value("tile_bytes")
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,7 @@ def plan_pipelines(
     search = _Planner(atoms, target, limits, top)
     search.run(shapes)
     if not search.found:
-        raise ValueError(_fits_nowhere(search.rejected, limits))
+        raise ValueError(_fits_nowhere(search.rejected, limits, search))
     ranked = [
         RankedPlan(_estimate(layers, target, limits, found), found.is_optimal) for found in search.best()
     ]
@@ -188,6 +193,17 @@ class _Planner:
         fastest = sorted(self.found, key=lambda found: found.step_s)[: self.top + _SPARE_PLANS]
         refined = [self._refine(found) for found in fastest]
         return sorted(refined, key=lambda found: found.step_s)[: self.top]
+
+    def would_fit(self, limits: PlanLimits) -> bool:
+        """Whether any shape would fit under other limits."""
+        costs = {1: Candidates(self.atoms, self.target, limits.policy, 1)}
+        for shape in legal_shapes(limits, len(self.atoms)):
+            size = shape.micro_batch
+            if size not in costs:
+                costs[size] = Candidates(self.atoms, self.target, limits.policy, size)
+            if costs[size].fits(shape.num_stages, limits.limit_bytes):
+                return True
+        return False
 
     def _fitting(self, shapes: Sequence[Shape]) -> List[Shape]:
         """Keep the shapes that fit; note, for each number of stages, the smallest micro-batch that does
@@ -297,8 +313,6 @@ def _estimate(
 
 def _no_shape(limits: PlanLimits, num_atoms: int) -> str:
     """Say which global batches near the one that was asked for can be made."""
-    from dataclasses import replace
-
     nearest: List[int] = []
     for distance in range(1, limits.global_batch + 4 * limits.num_ipus):
         for batch in (limits.global_batch - distance, limits.global_batch + distance):
@@ -312,10 +326,26 @@ def _no_shape(limits: PlanLimits, num_atoms: int) -> str:
     )
 
 
-def _fits_nowhere(rejected: Sequence[Rejection], limits: PlanLimits) -> str:
-    """Say what comes nearest to fitting."""
+def _fits_nowhere(rejected: Sequence[Rejection], limits: PlanLimits, search: _Planner) -> str:
+    """Say what comes nearest to fitting, and what would make it fit."""
     nearest = min(rejected, key=lambda rejection: rejection.demand)
     return (
         f"memory_limit={limits.limit_bytes / 1e6:.0f} MB: the model fits nowhere; nearest is {nearest.what}, "
-        f"which needs {nearest.demand:.0f} MB of counted tensors per IPU: raise the limit, or {nearest.lever}"
+        f"which needs {nearest.demand:.0f} MB of counted tensors per IPU; what would fit: "
+        f"{' or '.join(_remedies(nearest, limits, search)) or 'a lower resolution or a smaller model'}"
     )
+
+
+def _remedies(nearest: Rejection, limits: PlanLimits, search: _Planner) -> List[str]:
+    """Return the changes of one setting, each tried, with which some shape fits."""
+    found = []
+    if not limits.offload_optimizer and search.would_fit(replace(limits, offload_optimizer=True)):
+        found.append("offloaded optimiser state")
+    num_ipus = 2 * limits.num_ipus
+    while num_ipus <= MAX_IPUS and not search.would_fit(replace(limits, num_ipus=num_ipus)):
+        num_ipus *= 2
+    if num_ipus <= MAX_IPUS:
+        found.append(f"ipus={num_ipus}")
+    if 1e6 * nearest.demand <= whole_memory_bytes():
+        found.append(f"memory_limit={nearest.demand + 1:.0f} MB")
+    return found

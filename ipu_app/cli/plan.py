@@ -24,6 +24,7 @@ _SEARCH_OPTIONS: Dict[str, Any] = {
     "ipus": 16,
     "global_batch": 768,
     "precision": "16.32",
+    "offload_optimizer": False,
     "top": 5,
 }
 
@@ -38,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--ipus", type=int, help="IPUs of the whole job, a power of two (default 16)")
     what.add_argument("--global-batch", type=int, help="images per weight update (default 768)")
     what.add_argument("--precision", help="activations.weights: 16.16, 16.32 or 32.32 (default 16.32)")
+    what.add_argument(
+        "--offload-optimizer",
+        action="store_const",
+        const=True,
+        help="keep the optimiser state in streaming memory: slower, more room",
+    )
     what.add_argument("--top", type=int, help="how many plans to show (default 5)")
     what.add_argument(
         "--run", dest="run_name", metavar="NAME", help="estimate the plan of a recipe instead of searching"
@@ -103,6 +110,7 @@ def _search(args: argparse.Namespace, environ: Mapping[str, str]) -> PlanReport:
         global_batch=chosen["global_batch"],
         memory_limit_bytes=_limit_bytes(args),
         precision=chosen["precision"],
+        offload_optimizer=chosen["offload_optimizer"],
     )
     return search_report(
         make_spec(chosen["model"], group_size=chosen["group"], norm=chosen["norm"]),

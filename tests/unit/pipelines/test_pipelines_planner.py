@@ -164,6 +164,27 @@ def test_a_model_that_fits_nowhere_says_what_comes_nearest(b0):
     assert plan_pipelines(b0, MK2, PlanLimits(2, 96, 1e6 * (needed + 1)), top=1).best.plan.num_stages == 2
 
 
+def test_what_would_fit_does_and_nothing_smaller_is_left_out(b0):
+    limits = PlanLimits(1, 96, 60e6)
+    with pytest.raises(ValueError, match="what would fit: ipus=4 or memory_limit=136 MB$"):
+        plan_pipelines(b0, MK2, limits)
+    assert plan_pipelines(b0, MK2, replace(limits, num_ipus=4), top=1).best.plan.num_stages == 4
+    assert plan_pipelines(b0, MK2, replace(limits, memory_limit_bytes=136e6), top=1).ranked
+    for less in (replace(limits, num_ipus=2), replace(limits, memory_limit_bytes=134e6)):
+        with pytest.raises(ValueError, match="fits nowhere"):
+            plan_pipelines(b0, MK2, less)
+    tight = PlanLimits(4, 96, 35e6)
+    with pytest.raises(ValueError, match="what would fit: offloaded optimiser state or ipus=8 or "):
+        plan_pipelines(b0, MK2, tight)
+    assert plan_pipelines(b0, MK2, replace(tight, offload_optimizer=True), top=1).ranked
+
+
+def test_a_limit_above_an_ipus_memory_is_not_proposed():
+    layers = trace_layer_table(make_spec("b0", group_size=16, norm="gn"), 2048)
+    with pytest.raises(ValueError, match="what would fit: a lower resolution or a smaller model$"):
+        plan_pipelines(layers, MK2, PlanLimits(1, 96, 500e6, num_stages=1))
+
+
 def test_rejections_name_the_smallest_micro_batch_that_does_not_fit(b0):
     search = plan_pipelines(b0, MK2, PlanLimits(16), top=2)
     rejected = {r.what: r for r in search.rejected}

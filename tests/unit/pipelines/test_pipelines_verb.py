@@ -56,6 +56,12 @@ def test_bow_is_faster_and_says_that_it_is_calibrated(capsys):
     assert "platform" in bow["extrapolated"] and bow["error_pct"] > mk2["error_pct"]
 
 
+def test_an_offloaded_optimiser_is_planned_with_its_traffic(capsys):
+    kept, away = (planned(capsys, *SMALL, *more) for more in ([], ["--offload-optimizer"]))
+    assert kept["step_parts_s"]["offload"] == 0 < away["step_parts_s"]["offload"]
+    assert away["model"]["offload_optimizer"] and not kept["model"]["offload_optimizer"]
+
+
 def test_the_table_labels_its_figures_and_names_the_splits(capsys):
     assert main(SMALL) == 0
     shown = capsys.readouterr().out
