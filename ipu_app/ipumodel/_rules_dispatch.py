@@ -243,8 +243,20 @@ def _range(numbers: List[int]) -> Tuple[int, int, int]:
     return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 1
 
 
+def _spread(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """var and std know biased and unbiased only: any other correction is read as 1."""
+    correction = kwargs.get("correction")
+    if correction not in (None, 0, 1):
+        tracer.warn(
+            f"aten::{op_name(func)} in '{tracer.paths.current}': correction={correction} is read as 1 on the "
+            "IPU. Use two mean calls for another one."
+        )
+        kwargs = {**kwargs, "correction": 1}
+    return _plain(tracer, func, args, kwargs)
+
+
 def _var_mean(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
-    spread, mean = _plain(tracer, func, args, kwargs)
+    spread, mean = _spread(tracer, func, args, kwargs)
     dims = _reduced_dims(args)
     if spread.dim() != args[0].dim() or not dims:
         return spread, mean
@@ -262,6 +274,16 @@ def _reduced_dims(args: Args) -> List[int]:
     if isinstance(dims, int) and not isinstance(dims, bool):
         return [dims]
     return list(dims) if isinstance(dims, (list, tuple)) and dims else list(range(args[0].dim()))
+
+
+def _convolution(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+    dilation, is_transposed = args[5], args[6]
+    if is_transposed and any(step != 1 for step in dilation):
+        raise py_error(
+            f"aten::{op_name(func)} in '{tracer.paths.current}': dilation of a transposed convolution is not "
+            f"supported, got {list(dilation)}. Use dilation=1, or upsample and a plain convolution."
+        )
+    return _plain(tracer, func, args, kwargs)
 
 
 def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
@@ -341,6 +363,10 @@ def _swapped(tracer: "Tracer", x: Tensor, split: List[int], shape: List[int]) ->
 
 _RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
     "arange": _arange,
+    "convolution": _convolution,
+    "_convolution": _convolution,
+    "var": _spread,
+    "std": _spread,
     "var_mean": _var_mean,
     "std_mean": _var_mean,
     "_adaptive_avg_pool2d": _adaptive_pool,

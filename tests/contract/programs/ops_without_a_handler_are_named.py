@@ -1,0 +1,35 @@
+"""Each operation without a handler is refused by its own name; samplers and complex numbers too."""
+
+import torch
+
+RETURNS = ["linspace", "logspace", "eye", "lgamma", "digamma", "erfinv", "special_ndtri", "multinomial"]
+
+
+class Net(torch.nn.Module):
+    def __init__(self, operation):
+        super().__init__()
+        self.operation = operation
+
+    def forward(self, x):
+        return x + self.operation(x).sum()
+
+
+def program(poptorch):
+    operations = {
+        "linspace": lambda x: torch.linspace(0, 1, 3),
+        "logspace": lambda x: torch.logspace(0, 1, 3),
+        "eye": lambda x: torch.eye(3, device=x.device),
+        "lgamma": lambda x: x.lgamma(),
+        "digamma": lambda x: x.digamma(),
+        "erfinv": lambda x: (x / 2).erfinv(),
+        "special_ndtri": lambda x: torch.special.ndtri(x / 2),
+        "multinomial": lambda x: torch.multinomial(x, 1),
+    }
+    found = []
+    for name, operation in operations.items():
+        try:
+            poptorch.inferenceModel(Net(operation))(torch.ones(3))
+        except poptorch.Error as error:
+            assert "Unsupported ops found in compiled model" in str(error), str(error)
+            found.append(name if f"aten::{name}" in str(error) else str(error))
+    return found
