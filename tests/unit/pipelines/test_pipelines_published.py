@@ -20,16 +20,10 @@ from pipelines.published import published_run, published_runs, published_through
 
 
 @pytest.fixture(scope="module")
-def environ(tmp_path_factory):
-    return {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
-
-
-@pytest.fixture(scope="module")
 def report(environ):
     return published_fit(environ)
 
 
-@pytest.mark.slow
 def test_the_fit_is_as_good_as_it_says(report):
     assert len(report.rows) == 12
     assert report.mean_pct <= 4.5
@@ -37,20 +31,17 @@ def test_the_fit_is_as_good_as_it_says(report):
     assert report.left_out_worst_pct <= 15.0
 
 
-@pytest.mark.slow
 def test_the_naive_baselines_are_worse(report):
     assert len(report.baselines) == 2
     for mean, left_out in report.baselines.values():
         assert mean > 2 * report.mean_pct and left_out > 1.5 * report.left_out_mean_pct
 
 
-@pytest.mark.slow
 def test_the_constants_in_use_are_those_of_the_fit(report):
     assert FITTED.elementwise_factor == pytest.approx(report.calibration.elementwise_factor, rel=0.01)
     assert FITTED.compute_set_cycles == pytest.approx(report.calibration.compute_set_cycles, rel=0.01)
 
 
-@pytest.mark.slow
 def test_the_expected_error_is_no_smaller_than_what_was_found(report, environ):
     run = published_run("b2-g16-gn-native")
     estimate = estimate_plan(published_layers(run, environ), run.plan, run.geometry, ipu_target("mk2"))
@@ -58,7 +49,6 @@ def test_the_expected_error_is_no_smaller_than_what_was_found(report, environ):
     assert estimate.extrapolated == ()
 
 
-@pytest.mark.slow
 def test_one_bow_row_calibrates_and_the_others_follow(environ):
     layers = published_layers(published_run("b4-g16-gn-native"), environ)
     plan = PipelinePlan.from_splits(["block4a"])
@@ -75,7 +65,6 @@ def test_one_bow_row_calibrates_and_the_others_follow(environ):
     assert abs(errors[16]) < 0.2 and abs(errors[64]) < 2 and abs(errors[256]) < 8
 
 
-@pytest.mark.slow
 def test_all_published_runs_plan_and_fit(environ):
     runs = published_runs()
     assert len(runs) == 30

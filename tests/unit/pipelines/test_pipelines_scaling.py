@@ -11,14 +11,8 @@ from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
 from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import estimate_plan
-from pipelines.table_cache import cache_folder
 
 PODS = (16, 32, 64, 256)
-
-
-@pytest.fixture(scope="module")
-def environ(tmp_path_factory):
-    return {"XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache"))}
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +38,8 @@ def test_efficiency_begins_at_one_and_falls_as_ipus_are_added(points):
         assert shares == sorted(shares, reverse=True) and shares[-1] < 1
 
 
-def test_the_parts_are_the_whole_step_and_the_estimates_are_the_models(points, environ):
-    layers = load_layer_table(make_spec("b0", group_size=16, norm="ln_pn"), cache=cache_folder(environ))
+def test_the_parts_are_the_whole_step_and_the_estimates_are_the_models(points, tables):
+    layers = load_layer_table(make_spec("b0", group_size=16, norm="ln_pn"), cache=tables)
     for point in made(points):
         found = point.estimate
         assert estimate_plan(layers, found.plan, found.geometry, ipu_target("mk2")) == found

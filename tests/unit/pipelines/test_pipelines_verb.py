@@ -16,9 +16,9 @@ SMALL = ["plan", "--model", "cifar", "--group", "16", "--norm", "gn", "--ipus", 
 
 
 @pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
+def cache(environ):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", environ["XDG_CACHE_HOME"])
         yield
 
 
