@@ -65,6 +65,7 @@ def test_one_bow_row_calibrates_and_the_others_follow(environ):
     assert abs(errors[16]) < 0.2 and abs(errors[64]) < 2 and abs(errors[256]) < 8
 
 
+@pytest.mark.slow
 def test_all_published_runs_plan_and_fit(environ):
     runs = published_runs()
     assert len(runs) == 30
