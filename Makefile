@@ -10,6 +10,7 @@ EPOCHS ?=
 CONFIG ?=
 DEVICE ?= ipu
 ARGS   ?=
+RUN    ?=
 
 PYTHON ?= python3
 ifeq ($(origin PYTHON),file)
@@ -17,7 +18,7 @@ VENV ?= .venv
 else
 VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 endif
-RUN := $(VENV)/bin/python
+PY := $(VENV)/bin/python
 # the SDK-pins lane: Python 3.8 with the torch that PopTorch 3.3 and 3.4 are built for
 PYTHON38 ?= $(shell for p in python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python); do \
 	$$p -c '' 2>/dev/null && echo $$p && break; done)
@@ -28,7 +29,7 @@ TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling test-horovod test test-sdk-pins check lint doctor clean
+.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling test-horovod finetune test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -41,6 +42,7 @@ help:  ## this list
 	@echo "  DATA    folder with train/ and val/   IPUS    IPUs of the whole job (from the configuration)"
 	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"
 	@echo "  DEVICE  ipu, cuda, cpu or auto (ipu)  ARGS    anything more for the command, e.g. ARGS='--set seed=1'"
+	@echo "  RUN     a finished run's folder, for finetune"
 	@echo "  PYTHON  the interpreter to set up with (python3)"
 
 $(VENV)/.run: requirements.txt
@@ -48,17 +50,17 @@ $(VENV)/.run: requirements.txt
 		{ echo "PYTHON=$(PYTHON): must be Python 3.8 or newer" >&2; exit 2; }
 	@echo "setting up $(VENV) (once; torch is a large download)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	@$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.run  ## create the environment that every other target uses
 
 train-ipu: $(VENV)/.run  ## train on IPUs, or on the simulated IPU where there is none
-	@$(RUN) -m ipu_app train $(TRAIN_FLAGS)
+	@$(PY) -m ipu_app train $(TRAIN_FLAGS)
 
 train-gpu: $(VENV)/.run  ## the same training on CUDA
 	@$(MAKE) --no-print-directory train-ipu DEVICE=cuda
@@ -70,22 +72,27 @@ PLAN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM,
 	$(call flag,IPUS,ipus) $(ARGS)
 
 plan: $(VENV)/.run  ## estimate and rank plans for IPUS IPUs before anything compiles
-	@$(RUN) -m ipu_app plan $(PLAN_FLAGS)
+	@$(PY) -m ipu_app plan $(PLAN_FLAGS)
 
 plan-report: $(VENV)/.run  ## the published plans against the planner's, into benchmarks/results
-	@$(RUN) -m benchmarks.plan_report $(ARGS)
+	@$(PY) -m benchmarks.plan_report $(ARGS)
 
 scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
-	@$(RUN) -m benchmarks.scaling $(ARGS)
+	@$(PY) -m benchmarks.scaling $(ARGS)
 
 train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
-	@$(RUN) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)
+	@$(PY) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)
+
+finetune: $(VENV)/.run  ## fine-tune the last block of a finished run: make finetune RUN=runs/NAME
+	@test -n "$(RUN)" || { echo "RUN: give a finished run's folder, like RUN=runs/b0-g16-ln_pn-digits" >&2; exit 2; }
+	@$(PY) -m ipu_app train --from "$(RUN)" --phase finetune $(call flag,RES,res) $(if $(DATA),--data "$(DATA)") \
+		$(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) $(call flag,DEVICE,device) $(ARGS)
 
 doctor: $(VENV)/.run  ## say what this machine has and which device would be used
-	@$(RUN) -m ipu_app doctor $(ARGS)
+	@$(PY) -m ipu_app doctor $(ARGS)
 
 test: $(VENV)/.dev  ## run the tests
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 $(PY) -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-sdk-pins:  ## run the tests on Python 3.8 with torch 2.0.1, PopTorch 3.3/3.4's pins
 	@test -n "$(PYTHON38)" || { echo "PYTHON38: no Python 3.8 found; give PYTHON38=/path/to/python3.8" >&2; exit 2; }
@@ -95,7 +102,7 @@ test-horovod:  ## run the distributed tests with Horovod on Debian's torch 1.13 
 	@.ci/horovod $(ARGS)
 
 lint: $(VENV)/.dev
-	@$(RUN) -m ruff check . && $(RUN) -m ruff format --check . && $(RUN) -m mypy
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 check: lint test  ## lint, types and tests
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
+from torch import Tensor
 
 from ipu_app.config.convert import to_plain
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
@@ -37,6 +38,7 @@ from ipu_app.training.trainer import PhaseSession
 from pipelines.geometry import BatchGeometry
 
 Environ = Mapping[str, str]
+SAMPLE_IMAGES = 16  # at most so many are shown to trackers
 
 
 def make_geometries(
@@ -122,8 +124,13 @@ def make_workers(data: DataConfig) -> int:
     """Return the number of loader processes: as configured, or one for each core where files are decoded."""
     if data.workers is not None:
         return data.workers
-    in_memory = data.source in (None, "digits") or str(data.source).startswith(("synthetic", "generated"))
-    return 0 if in_memory else os.cpu_count() or 1
+    return (os.cpu_count() or 1) if decodes_files(data) else 0
+
+
+def decodes_files(data: DataConfig) -> bool:
+    """Tell whether images are read and decoded, rather than in memory or made up."""
+    made = data.source in (None, "digits") or str(data.source).startswith(("synthetic", "generated"))
+    return not made
 
 
 def make_parts(
@@ -247,6 +254,17 @@ def make_session(
         logs_per_epoch=config.tracking.logs_per_epoch,
         validate_every=config.evaluate.every_epochs,
     )
+
+
+def mixed_samples(dataset: ImageDataset, phase: PhaseConfig) -> Tensor:
+    """Return the first micro-batch of training images as the model sees them, mixed: uint8 (N, 3, H, W)."""
+    items = [dataset[key] for key in range(min(phase.batch.micro, len(dataset), SAMPLE_IMAGES))]
+    images = torch.stack([item[0] for item in items])
+    if not phase.augment.mixes or len(items) < 2:
+        return images
+    coefficients = torch.stack([item[2] for item in items])
+    mixed, _ = mixing.Mixing()(images.float(), torch.zeros(len(items), 1), coefficients)
+    return mixed.round().clamp(0, 255).to(torch.uint8)
 
 
 def validation_order(dataset: ImageDataset, geometry: BatchGeometry, comm: Comm) -> InstanceSampler:

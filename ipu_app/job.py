@@ -5,26 +5,45 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 from ipu_app import build
+from ipu_app.config.convert import to_plain
 from ipu_app.config.load import save_config
-from ipu_app.config.schema import RunConfig
+from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
+from ipu_app.estimates import estimate_phase
+from ipu_app.finish import (
+    Place,
+    estimate_record,
+    evaluate_resolutions,
+    report_evaluations,
+    results,
+    write_results,
+)
+from ipu_app.host_rate import host_lines, images_per_s_of_one_worker
 from ipu_app.model_file import describe_model_file
-from ipu_app.opening import closing_lines, estimate_lines, opening_lines, run_record
+from ipu_app.opening import (
+    closing_lines,
+    opening_lines,
+    plan_lines,
+    resolution_lines,
+    run_record,
+    start_lines,
+)
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
 from ipu_app.start import Start, load_resume, start_weights, unfinished_phase
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
-from ipu_app.training.plots import plot_curves
-from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir, write_json
-from ipu_app.training.sinks import JsonlSink, Sink, Sinks, keep_rows_up_to, read_rows
-from ipu_app.training.trainer import PhaseSession, Progress, RunSummary, Trainer
+from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir
+from ipu_app.training.sinks import JsonlSink, Sink, Sinks, keep_rows_up_to
+from ipu_app.training.tracking import TensorboardSink, WandbSink, check_packages
+from ipu_app.training.trainer import PhaseSession, Progress, Trainer
+from pipelines.estimate import StepEstimate
 
 __all__ = ["Start", "train"]
 
@@ -34,29 +53,55 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
     start, environ = start or Start(), read_environ()
     build.apply_threads(config.device)
     choice = choose_device(config.device.kind, config.device.poptorch)
+    check_packages(wandb=config.tracking.wandb, tensorboard=config.tracking.tensorboard)
     with make_comm(detect_world(environ), choice.kind) as comm:
-        state = load_resume(start.resume)
-        phase = unfinished_phase(config, state)
+        place = Place(choice.kind, comm, environ)
         say: Callable[[str], None] = print if comm.is_root else _silent
-        if choice.kind == "ipu":
-            lines = estimate_lines(config, config.phases[phase], environ=environ, instances=comm.size)
-        sessions = _Sessions(config, choice.kind, environ, comm)
-        first = sessions.open(phase)
+        state = load_resume(start.resume)
+        phase = config.phases[unfinished_phase(config, state)]
+        estimate = _estimate(config, phase, place)
+        plan = plan_lines(config, estimate) if estimate else []
+        sessions = _Sessions(config, place)
+        first = sessions.open(phase.name)
         check_same(comm, build.facts_that_must_agree(config, first))
+        weights = start_weights(start, first)
         for line in opening_lines(config, first, choice.reason):
             say(line)
-        if start.settings:
-            say(f"init: {start.init} sets {' '.join(start.settings)}")
-        for line in lines if choice.kind == "ipu" else ():
+        for line in [*start_lines(start), *plan, *resolution_lines(config, start)]:
             say(line)
-        weights = start_weights(start, first)
+        for line in _host_lines(config, first, estimate, comm):
+            say(line)
         run_dir = _open_run_dir(config, comm, start.resume)
         say(f"run: {run_dir.path}")
-        if comm.is_root:
-            describe_model_file(config, first).save(run_dir.model)
-        job = _Job(config, run_dir, comm, say)
+        job = _Job(config, run_dir, place, say, estimate)
         job.run(sessions, state, weights=weights)
     return 0
+
+
+def _estimate(config: RunConfig, phase: PhaseConfig, place: Place) -> Optional[StepEstimate]:
+    """Estimate the plan of a phase, where it runs on IPUs."""
+    if place.device != "ipu":
+        return None
+    return estimate_phase(
+        config.model,
+        phase,
+        platform=config.device.platform,
+        environ=place.environ,
+        instances=place.comm.size,
+    )
+
+
+def _host_lines(
+    config: RunConfig, session: PhaseSession, estimate: Optional[StepEstimate], comm: Comm
+) -> List[str]:
+    """Measure the host for a moment where it decodes for IPUs."""
+    if estimate is None or not comm.is_root or not build.decodes_files(config.data):
+        return []
+    return host_lines(
+        images_per_s_of_one_worker(session.train_set, time.perf_counter),
+        workers=build.make_workers(config.data),
+        demand_images_per_s=estimate.images_per_s / comm.size,
+    )
 
 
 @dataclass(frozen=True)
@@ -65,30 +110,43 @@ class _Job:
 
     config: RunConfig
     run_dir: RunDir
-    comm: Comm
+    place: Place
     say: Callable[[str], None]
+    estimate: Optional[StepEstimate]
 
     def run(self, sessions: _Sessions, state: Optional[Dict[str, Any]], weights: Optional[Weights]) -> None:
-        """Train all phases that are left, write the summary, say the last lines."""
-        first = sessions.first
-        record = run_record(self.config, first)
+        """Train all phases that are left, evaluate, write the summary, say the last lines."""
+        first, comm = sessions.first, self.place.comm
+        file = describe_model_file(self.config, first)
+        record = {**run_record(self.config, first), "estimate": estimate_record(self.estimate)}
         sink = self._make_sink(state)
+        if comm.is_root:
+            file.save(self.run_dir.model)
+            self._introduce(sink, record, first)
         trainer = Trainer(
-            session_for=sessions, comm=self.comm, sink=sink, save=self._save, clock=time.perf_counter
+            session_for=sessions, comm=comm, sink=sink, save=self._save, clock=time.perf_counter
         )
         phases = {phase.name: phase.epochs for phase in self.config.phases.values()}
         summary = trainer.fit(phases, resume=state, weights=weights)
-        record.update(_results(summary))
+        found = evaluate_resolutions(self.config, file, summary, self.place)
+        rows = report_evaluations(sink, found, summary, self.config)
+        record.update(results(summary, rows, file.classes))
         sink.close(record)
-        if self.comm.is_root:
-            write_json(self.run_dir.summary, record)
-            plot_curves(read_rows(self.run_dir.metrics), self.run_dir.curves, title=self.run_dir.path.name)
+        if comm.is_root:
+            write_results(self.run_dir, record, self.estimate)
         for line in [*first.data_notes(), *closing_lines(record, summary, self.run_dir.path)]:
             self.say(line)
 
+    def _introduce(self, sink: Sink, record: Dict[str, Any], session: PhaseSession) -> None:
+        """Tell trackers what will run, and show them images as the model sees them."""
+        sink.start({"run": record, "config": to_plain(self.config)})
+        if self.config.tracking.wandb or self.config.tracking.tensorboard:
+            phase = self.config.phases[session.name]
+            sink.images("images after mixing", build.mixed_samples(session.train_set, phase))
+
     def _save(self, progress: Progress, state: Dict[str, Any]) -> None:
         """Write the epoch's checkpoint and remove the oldest."""
-        if not self.comm.is_root:
+        if not self.place.comm.is_root:
             return
         checkpoints.save_checkpoint(
             self.run_dir.checkpoints,
@@ -104,11 +162,20 @@ class _Job:
         checkpoints.prune(self.run_dir.checkpoints, self.config.keep_checkpoints)
 
     def _make_sink(self, state: Optional[Dict[str, Any]]) -> Sink:
-        if not self.comm.is_root:
+        if not self.place.comm.is_root:
             return Sink()
+        tracking, run_dir = self.config.tracking, self.run_dir
         if state:
-            keep_rows_up_to(self.run_dir.metrics, state["progress"]["step"])
-        return Sinks([JsonlSink(self.run_dir.metrics), console_sink()])
+            keep_rows_up_to(run_dir.metrics, state["progress"]["step"])
+        sinks: List[Sink] = [JsonlSink(run_dir.metrics), console_sink()]
+        if tracking.tensorboard:
+            sinks.append(TensorboardSink(run_dir))
+        if tracking.wandb:
+            wandb = WandbSink(run_dir, project=tracking.wandb_project, environ=self.place.environ)
+            sinks.append(wandb)
+            for note in wandb.notes:
+                self.say(note)
+        return Sinks(sinks)
 
 
 class _Sessions:
@@ -116,8 +183,8 @@ class _Sessions:
 
     first: PhaseSession
 
-    def __init__(self, config: RunConfig, device: str, environ: Mapping[str, str], comm: Comm) -> None:
-        self._config, self._device, self._environ, self._comm = config, device, environ, comm
+    def __init__(self, config: RunConfig, place: Place) -> None:
+        self._config, self._place = config, place
         self._opened: Dict[str, PhaseSession] = {}
 
     def open(self, name: str) -> PhaseSession:
@@ -129,8 +196,8 @@ class _Sessions:
         """Hand out the phase of this name, once."""
         if name in self._opened:
             return self._opened.pop(name)
-        phase = self._config.phases[name]
-        return build.make_session(self._config, phase, self._device, environ=self._environ, comm=self._comm)
+        phase, place = self._config.phases[name], self._place
+        return build.make_session(self._config, phase, place.device, environ=place.environ, comm=place.comm)
 
 
 def _silent(_: str) -> None:
@@ -147,17 +214,3 @@ def _open_run_dir(config: RunConfig, comm: Comm, resume: Optional[Path]) -> RunD
         save_config(config, run_dir.config)
         path = str(run_dir.path)
     return RunDir(Path(str(comm.broadcast_state({"path": path})["path"])))
-
-
-def _results(summary: RunSummary) -> Dict[str, Any]:
-    return {
-        "epochs": summary.epochs,
-        "steps": summary.steps,
-        "val_top1": summary.val.get("top1"),
-        "val_top5": summary.val.get("top5"),
-        "val_loss": summary.val.get("loss"),
-        "val_images": summary.val.get("samples"),
-        "images_per_s": summary.images_per_s,
-        "images_per_s_is": summary.rate_label,
-        "train_seconds": round(summary.train_seconds, 2),
-    }

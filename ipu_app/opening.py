@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List
 
 import torch
 
-from ipu_app.config.schema import PhaseConfig, RunConfig
-from ipu_app.estimates import estimate_phase, memory_problem
+from ipu_app.config.load import load_config
+from ipu_app.config.schema import RunConfig
+from ipu_app.estimates import configured_spec, memory_problem
+from ipu_app.parity import parity_warnings
+from ipu_app.start import Start, run_dir_of
 from ipu_app.training.trainer import PhaseSession, RunSummary
+from pipelines.estimate import StepEstimate
 
 
 def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List[str]:
@@ -27,12 +31,14 @@ def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List
     return lines
 
 
-def estimate_lines(
-    config: RunConfig, phase: PhaseConfig, *, environ: Mapping[str, str], instances: int
-) -> List[str]:
+def start_lines(start: Start) -> List[str]:
+    """Return what a file of weights brought with it."""
+    return [f"init: {start.init} sets {' '.join(start.settings)}"] if start.settings else []
+
+
+def plan_lines(config: RunConfig, estimate: StepEstimate) -> List[str]:
     """Return what the cost model says of a phase's plan; with strict memory, refuse one that does not fit."""
     platform = config.device.platform
-    estimate = estimate_phase(config.model, phase, platform=platform, environ=environ, instances=instances)
     problem = memory_problem(estimate)
     if problem and config.device.strict_memory:
         raise ValueError(f"device.strict_memory=true: the plan is estimated not to fit: {problem}")
@@ -40,6 +46,19 @@ def estimate_lines(
     if problem:
         lines.append(f"warning: the plan may not fit: {problem}")
     return lines
+
+
+def resolution_lines(config: RunConfig, start: Start) -> List[str]:
+    """Return a warning for each resolution that does not go with the one the network is trained at."""
+    phases = list(config.phases.values())
+    trained_at, others = phases[0].resolution, [phase.resolution for phase in phases[1:]]
+    if start.from_run:
+        trained_at = next(iter(load_config(run_dir_of(start.from_run).config).phases.values())).resolution
+        others = [phase.resolution for phase in phases]
+    spec = configured_spec(config.model)
+    native = spec.native_resolution
+    tests = [resolution or native for resolution in others]
+    return parity_warnings(spec, trained_at or native, [*tests, *config.evaluate.resolutions])
 
 
 def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> List[str]:
@@ -52,7 +71,7 @@ def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> Li
         )
     if summary.images_per_s is not None:
         lines.append(f"{summary.images_per_s:.1f} images/s, {summary.rate_label}")
-    lines.append(f"written: {path} (summary.json, curves.png, metrics.jsonl, checkpoints/)")
+    lines.append(f"written: {path} (report.html, summary.json, metrics.jsonl, checkpoints/)")
     return lines
 
 
@@ -63,6 +82,7 @@ def run_record(config: RunConfig, session: PhaseSession) -> Dict[str, Any]:
         "device": info.device,
         "backend": info.backend,
         "description": info.description,
+        "model_is": session.model_description,
         "model": model.name,
         "group_size": model.group_size,
         "norm": model.norm,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ipu_app.cli.train import FLAGS, SWITCHES
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.estimates import configured_spec
+
+FINETUNE = "finetune"  # the phase that configs/bases/half.yaml describes
 
 
 def config_from_args(args: argparse.Namespace) -> RunConfig:
@@ -19,12 +21,14 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
     brought = init_overrides(args)
     path = config_path(args, brought)
     overrides = [*given_overrides(args), *brought]
-    config = load_config(path, overrides)
+    also = _finetune_base(args, path, overrides)
+    config = load_config(path, overrides, also=also)
     if args.ipus is not None:
-        overrides.append(replicas_for(config, args.ipus))
-        config = load_config(path, overrides)
+        overrides.append(replicas_for(config, args.ipus, args.phase))
+        config = load_config(path, overrides, also=also)
     if args.smoke:
-        config = load_config(path, _without(overrides, smoke_overrides(config)) + smoke_overrides(config))
+        overrides = _without(overrides, smoke_overrides(config)) + smoke_overrides(config)
+        config = load_config(path, overrides, also=also)
     if args.phase:
         config = only_phase(config, args.phase)
     return config
@@ -48,6 +52,23 @@ def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
     return CONFIGS / "demo.yaml"
 
 
+def _finetune_base(args: argparse.Namespace, path: Path, overrides: List[str]) -> List[Path]:
+    """Return the file of the fine-tuning phase where the run at ``path`` has none, as native runs have none.
+
+    Its resolution is then that of the run (the test resolution of a network trained at it).
+    """
+    if not (args.from_run and args.phase == FINETUNE):
+        return []
+    phases = load_config(path).phases
+    if FINETUNE in phases:
+        return []
+    key = f"phases.{FINETUNE}.resolution"
+    last = list(phases.values())[-1]
+    if last.resolution and not any(item.startswith(f"{key}=") for item in overrides):
+        overrides.append(f"{key}={last.resolution}")
+    return [CONFIGS / "bases" / "half.yaml"]
+
+
 def given_overrides(args: argparse.Namespace) -> List[str]:
     """Return what the command line says of single values, as ``key=value``."""
     return [*_plan_overrides(args), *_flag_overrides(args), *args.set]
@@ -63,9 +84,13 @@ def init_overrides(args: argparse.Namespace) -> List[str]:
     return missing_overrides(needed_settings(Path(args.init), given), given)
 
 
-def replicas_for(config: RunConfig, ipus: int) -> str:
-    """Return the override that uses this many IPUs, or refuse with the nearest numbers that work."""
-    name, phase = next(iter(config.phases.items()))
+def replicas_for(config: RunConfig, ipus: int, phase_name: Optional[str] = None) -> str:
+    """Return the override that uses this many IPUs, or refuse with the nearest numbers that work.
+
+    It is for the phase of that name, by default for the first.
+    """
+    name = phase_name or next(iter(config.phases))
+    phase = only_phase(config, name).phases[name]
     stages = len(phase.pipeline.splits) + 1
     legal = [2**k for k in range(13) if 2**k % stages == 0]
     if ipus not in legal:
@@ -82,6 +107,9 @@ def smoke_overrides(config: RunConfig) -> List[str]:
     values = ["tracking.logs_per_epoch=1"]
     if config.data.source is None:
         values.append("data.source='generated:10'")
+    if config.evaluate.resolutions:
+        last = _smoke_resolution(config, list(config.phases.values())[-1])
+        values.append(f"evaluate.resolutions=[{last},{last + 32}]")
     for name, phase in config.phases.items():
         accumulation = 2 * len(phase.pipeline.splits) + 1
         replicas = 2 if len(phase.pipeline.splits) == 0 else 1
@@ -117,7 +145,10 @@ def _without(overrides: List[str], replaced: List[str]) -> List[str]:
 def _flag_overrides(args: argparse.Namespace) -> List[str]:
     named = [(key, getattr(args, flag)) for flag, key, _, _ in FLAGS if getattr(args, flag) is not None]
     switched = [f"{key}=true" for flag, key, _ in SWITCHES if getattr(args, flag)]
-    return [f"{key}={_quoted(value)}" for key, value in named] + switched
+    overrides = [f"{key}={_quoted(value)}" for key, value in named] + switched
+    if args.phase:  # the only phase that runs is the one that the flags mean
+        overrides = [item.replace("phases[0]", f"phases.{args.phase}") for item in overrides]
+    return overrides
 
 
 def _quoted(value: Any) -> str:

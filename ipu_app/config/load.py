@@ -16,14 +16,20 @@ from ipu_app.config.schema import RunConfig
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
-def load_config(path: Optional[Path], overrides: Sequence[str] = ()) -> RunConfig:
-    """Load a YAML file (None: the defaults), apply ``key=value`` overrides, and check everything."""
+def load_config(
+    path: Optional[Path], overrides: Sequence[str] = (), *, also: Sequence[Path] = ()
+) -> RunConfig:
+    """Load a YAML file (None: the defaults), apply ``key=value`` overrides, and check everything.
+
+    ``also`` are files whose values are added on top of the first, before the overrides.
+    """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     merged = OmegaConf.create({})
-    for layer in _layers(path, ()) if path else []:
-        merged = OmegaConf.merge(merged, layer)
+    for file in [*([path] if path else []), *also]:
+        for layer in _layers(file, ()):
+            merged = OmegaConf.merge(merged, layer)
     try:
         merged = OmegaConf.merge(merged, _override_tree(overrides, list(merged.get("phases", {}) or {})))
         plain = OmegaConf.to_container(merged, resolve=True)

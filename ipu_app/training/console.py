@@ -55,7 +55,7 @@ class LiveSink(Sink):
 
     def row(self, row: Row) -> None:
         """Print validations above the bar."""
-        if row["kind"] == "val":
+        if row["kind"] != "train":
             self._bar.console.print(_line(row), highlight=False)
 
     def close(self, summary: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ class LiveSink(Sink):
 
 def _line(row: Row) -> str:
     head = f"[{row['time_s']:7.1f} s] {row['phase']} epoch {row['epoch']:6.2f} step {row['step']:6d}"
-    if row["kind"] == "val":
+    if row["kind"] != "train":
         kind = "averaged weights" if row["averaged"] else "weights"
         return (
             f"{head}  validation at {row['resolution']} px ({kind}): top-1 {row['top1']:.2%}, "

@@ -46,6 +46,11 @@ class RunDir:
         return self.path / "plan.png"
 
     @property
+    def tracking(self) -> Path:
+        """What trackers need to recognise the run when it is resumed."""
+        return self.path / "tracking.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.path / "checkpoints"

@@ -10,7 +10,7 @@ from torch import Tensor
 from ipu_app.runtime.base import Batch, Runtime, StepKnobs
 from ipu_app.training.averaging import WeightAverage
 from ipu_app.training.curves import Curve
-from ipu_app.training.metrics import EvalMeter, TrainMeter, eval_means, train_means
+from ipu_app.training.metrics import Confusion, EvalMeter, TrainMeter, all_confusion, eval_means, train_means
 from ipu_app.training.sinks import Sink
 
 Clock = Callable[[], float]
@@ -77,10 +77,13 @@ class RunSummary:
     """What a run came to.
 
     ``images_per_s`` is over all instances and leaves out each phase's first call, which compiles; None where
-    there was no other.
+    there was no other. ``weights`` are the last ones, averaged if the last phase averages; ``confusion`` is
+    the last validation's.
     """
 
     val: Dict[str, float]
+    confusion: Confusion
+    weights: Dict[str, Tensor]
     images_per_s: Optional[float]
     rate_label: str
     epochs: int
@@ -122,7 +125,8 @@ class Trainer:
         self._save, self._clock = save, clock
         self._rate, self._start_s = _Rate(), clock()
         self._val: Dict[str, float] = {}
-        self._rate_label = ""
+        self._confusion: Confusion = {}
+        self._rate_label, self._num_classes = "", 0
 
     def fit(
         self,
@@ -148,7 +152,7 @@ class Trainer:
             finally:
                 session.runtime.close()
             resume = None
-        return self._summary(progress)
+        return self._summary(progress, weights or {})
 
     def _run_phase(self, session: PhaseSession, progress: Progress, carried: Any, resume: Any) -> Any:
         average = WeightAverage(session.averaging)
@@ -216,7 +220,9 @@ class Trainer:
 
     def _validate(self, session: PhaseSession, progress: Progress, weights: Dict[str, Tensor]) -> None:
         session.runtime.load_eval_weights(weights)
-        self._val = evaluate(session.runtime, session.val_loader, self._comm)
+        meter = EvalMeter()
+        self._val = evaluate(session.runtime, session.val_loader, self._comm, meter)
+        self._confusion, self._num_classes = meter.confusion, session.spec.num_classes
         row = self._row("val", session, progress, progress.epoch, self._val)
         row.update(resolution=session.resolution, averaged=session.averaging > 0)
         self._sink.row(row)
@@ -234,9 +240,12 @@ class Trainer:
             **means,
         }
 
-    def _summary(self, progress: Progress) -> RunSummary:
+    def _summary(self, progress: Progress, weights: Dict[str, Tensor]) -> RunSummary:
+        comm = self._comm
         return RunSummary(
             val=self._val,
+            confusion=all_confusion(self._confusion, self._num_classes, comm.all_sum, comm.size),
+            weights=weights,
             images_per_s=self._rate.per_s(self._comm.size),
             rate_label=self._rate_label,
             epochs=progress.total_epochs,
