@@ -1,4 +1,4 @@
-"""Training on several processes: how replicas are split over instances changes nothing; faults end the job."""
+"""Training on several processes: the split of replicas over instances changes nothing; faults end the job."""
 
 from __future__ import annotations
 
