@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from torch import Tensor
 
+from ipu_app import compat
 from ipu_app.config.schema import ModelConfig
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import EfficientNetSpec
@@ -118,10 +119,8 @@ def read_state_dict(file: Path) -> Weights:
 def _read_torch_file(file: Path) -> Weights:
     import pickle
 
-    import torch
-
     try:
-        state = torch.load(str(file), map_location="cpu", weights_only=True)
+        state = compat.load_plain(str(file))
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(f"init={file}: not a file of plain weights ({type(error).__name__})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state

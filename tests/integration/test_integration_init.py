@@ -11,7 +11,7 @@ from integration_images import ImagesRun
 
 from ipu_app.__main__ import main
 from ipu_app.config.load import load_config
-from ipu_app.initial import needed_settings
+from ipu_app.initial import needed_settings, read_state_dict
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.weights import MODULE_NAMES, export_weights, identify_weights, published_spec
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
@@ -43,7 +43,7 @@ def test_torchvision_weights_start_a_run_with_other_classes(
     assert (config.model.norm, config.model.norm_eps, config.model.group_size) == ("bn", 1e-5, 1)
     assert config.data.normalise == "torchvision"
     ours = load_weights(find_checkpoints(tmp_path / "run" / "checkpoints")[-1], averaged=False)
-    theirs = torch.load(str(torchvision_file), weights_only=True)
+    theirs = read_state_dict(torchvision_file)
     assert torch.equal(ours["blocks.block0.conv.weight"], theirs["features.0.0.weight"])
     assert torch.equal(ours["blocks.block3a.se.reduce.bias"], theirs["features.3.0.block.2.fc1.bias"])
     assert ours["blocks.Top.fc.weight"].shape == (3, 1280)
