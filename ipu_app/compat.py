@@ -38,7 +38,7 @@ def fused_available(device_type: str) -> bool:
 
 
 def load_plain(path: str) -> Any:
-    """What ``torch.save`` wrote, if it is tensors and plain containers; torch 2.0 warns of its own storages."""
+    """What ``torch.save`` wrote, if that is tensors and containers; torch 2.0 warns of its own storages."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
         return torch.load(path, map_location="cpu", weights_only=True)
