@@ -17,8 +17,10 @@ from ipu_app.distributed.deploy import ClusterOptions
 
 POD16 = ["--instances", "4", "--replicas", "8", "--ipus-per-replica", "2"]
 POD64 = ["--instances", "8", "--replicas", "16", "--ipus-per-replica", "4", "--num-hosts", "4"]
-B0 = ["--", "train", "--config", "configs/imagenet.yaml"]
-B4 = [*B0, "--set", "model.name=b4"]
+B0 = ["--", "train", "--run", "b0-g16-ln_pn-native", "--data", "/data"]
+B4 = ["--", "train", "--run", "b4-g16-ln_pn-native", "--data", "/data", "--ipus", "64"]
+# eight processes share the global batch of 768, so that a micro-batch holds at most 96 images
+B0_GPU = [*B0, "--device", "cuda", "--set", "phases.train.batch.torch_micro=96"]
 CACHE = ["--executable-cache", "/data/executables"]
 # file in deploy/ -> arguments of `ipu_app launch` that write it
 EXAMPLES = {
@@ -44,7 +46,7 @@ EXAMPLES = {
         "2",
         "--name",
         "b0-8gpu",
-        *B0,
+        *B0_GPU,
     ],
 }
 
@@ -111,7 +113,7 @@ def test_ipu_job_has_the_operators_shape(capsys: pytest.CaptureFixture[str]) -> 
     container = pod["containers"][0]
     assert container["command"] == ["poprun"]
     assert {"--num-instances=4", "--num-replicas=8", "--ipus-per-replica=2"} <= set(container["args"])
-    assert container["args"][-5:] == ["-m", "ipu_app", *B0[1:]]
+    assert container["args"][-7:] == ["-m", "ipu_app", *B0[1:]]
     # every mount has its volume
     assert {mount["name"] for mount in container["volumeMounts"]} == {
         volume["name"] for volume in pod["volumes"]
@@ -164,7 +166,7 @@ def test_a_batch_script_gives_poprun_the_hosts_of_slurm(tmp_path: Path) -> None:
     assert {"--host=n1,n2,n3,n4", "--num-instances=8", "--executable-cache-path=/data/executables"} <= set(
         words
     )
-    assert words[-7:] == ["-m", "ipu_app", *B4[1:]]
+    assert words[-9:] == ["-m", "ipu_app", *B4[1:]]
     text = script.read_text("utf-8")
     assert "#SBATCH --nodes=4\n" in text and "#SBATCH --ipus=64\n" in text
 
