@@ -6,7 +6,7 @@ import contextlib
 import inspect
 import io
 import warnings
-from typing import Any, Callable, ContextManager, Dict, Tuple
+from typing import Any, Callable, ContextManager, Dict
 
 import torch
 
