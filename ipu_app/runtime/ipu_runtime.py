@@ -21,6 +21,7 @@ from ipu_app.runtime.base import (
     copy_to_host,
     eval_result,
 )
+from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
 from ipu_app.runtime.optimizers import ipu_optimizer
 from ipu_app.runtime.poptorch_api import PopTorchApi
@@ -55,6 +56,8 @@ class IpuRuntime(Runtime):
     ) -> None:
         super().__init__(parts)
         self.info = _describe(api, plan, parts.geometry, settings)
+        if api.kind == "sim":
+            keep_freed_memory()
         self._api, self._workers = api, parts.workers
         self._train_graph, self._eval_graph = parts.train_graph, copy.deepcopy(parts.eval_graph)
         for graph in (self._train_graph, self._eval_graph):

@@ -27,6 +27,7 @@ from ipu_app.runtime.base import (
     copy_to_host,
     eval_result,
 )
+from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.optimizers import torch_optimizer
 from pipelines.geometry import BatchGeometry
 
@@ -58,6 +59,8 @@ class TorchRuntime(Runtime):
     ) -> None:
         super().__init__(parts)
         settings = settings or TorchSettings()
+        if settings.device == "cpu":
+            keep_freed_memory()
         self._settings, self._workers = settings, parts.workers
         self.info = _describe(settings, parts.geometry)
         self._eval_graph = self._place(copy.deepcopy(parts.eval_graph)).eval()
