@@ -8,12 +8,12 @@ ever sees sums over samples, never means, so that they add up over batches and i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
 
-from ipu_app.models.train_graph import EvalGraph, TrainGraph
+from ipu_app.models.train_graph import EvalGraph, LogitsGraph, TrainGraph
 from ipu_app.runtime.optimizers import OptimizerSpec
 from pipelines.geometry import BatchGeometry
 
@@ -67,10 +67,13 @@ class RuntimeInfo:
 
 @dataclass(frozen=True)
 class RuntimeParts:
-    """What every runtime is made from: two graphs, their batch geometries, optimiser, loader workers."""
+    """What every runtime is made from: two graphs, their batch geometries, optimiser, loader workers.
+
+    An evaluation graph of logits is for naming images, not for ``eval_batch``, which wants labels.
+    """
 
     train_graph: TrainGraph
-    eval_graph: EvalGraph
+    eval_graph: Union[EvalGraph, LogitsGraph]
     geometry: BatchGeometry
     eval_geometry: BatchGeometry
     optimizer: OptimizerSpec

@@ -112,11 +112,15 @@ class IpuRuntime(Runtime):
 
     def eval_batch(self, batch: Batch) -> EvalResult:
         """Classify one combined batch on the inference executor."""
-        self._use(self._evaluator)
         images, labels = batch[0], batch[1]
+        return eval_result(labels, *self.eval_outputs(images, labels))
+
+    def eval_outputs(self, *batch: Tensor) -> Any:
+        """Return what the evaluation graph gives for one combined batch, on the inference executor."""
+        self._use(self._evaluator)
         if not self._evaluator.isCompiled():
-            self._compile(self._evaluator, (images, labels))
-        return eval_result(labels, *self._evaluator(images, labels))
+            self._compile(self._evaluator, batch)
+        return self._evaluator(*batch)
 
     def load_eval_weights(self, weights: Weights) -> None:
         """Put weights on the inference executor's model and, once compiled, on its device."""

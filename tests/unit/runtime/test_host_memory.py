@@ -13,8 +13,8 @@ import torch
 from ipu_app.runtime.host_memory import keep_freed_memory
 if sys.argv[1] == "keep":
     assert keep_freed_memory()
-for turn in range(12):
-    if turn == 2:
+for turn in range(30):
+    if turn == 20:  # the heap has found its size
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16 << 20)  # 64 MiB
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -29,7 +29,5 @@ def page_faults(how: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc only")
 def test_kept_memory_is_not_faulted_in_again() -> None:
     usual, kept = page_faults("usual"), page_faults("keep")
-    assert usual > 10 * 1000, (
-        "glibc hands 64 MiB back by itself"
-    )  # 16384 pages of 4 KiB a turn, fewer if huge
-    assert kept < usual / 5  # one block may still be asked for
+    assert usual > 10 * 1000  # 16384 pages of 4 KiB a turn
+    assert kept < usual / 50
