@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -21,10 +20,11 @@ from ipu_app.data.transforms import Preprocess as ImagePreprocess
 from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.fleet import code_version
 from ipu_app.distributed.gradients import GradientSync
+from ipu_app.environment import usable_cores
 from ipu_app.estimates import configured_spec, phase_plan
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.norms import set_updates_per_step
+from ipu_app.models.norms import freeze_statistics, set_updates_per_step
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import EvalGraph, Preprocess, TrainGraph
 from ipu_app.runtime.base import Runtime, RuntimeParts
@@ -124,7 +124,7 @@ def make_workers(data: DataConfig) -> int:
     """Return the number of loader processes: as configured, or one for each core where files are decoded."""
     if data.workers is not None:
         return data.workers
-    return (os.cpu_count() or 1) if decodes_files(data) else 0
+    return usable_cores() if decodes_files(data) else 0
 
 
 def decodes_files(data: DataConfig) -> bool:
@@ -138,10 +138,12 @@ def make_parts(
     phase: PhaseConfig,
     spec: EfficientNetSpec,
     geometries: Tuple[BatchGeometry, BatchGeometry],
+    *,
+    initialise: bool = True,
 ) -> RuntimeParts:
-    """Build the model (seeded) and the graphs around it."""
+    """Build the model (seeded; ``initialise`` False: weights are loaded next) and the graphs around it."""
     torch.manual_seed(config.seed)
-    model = EfficientNet(spec)
+    model = EfficientNet(spec, initialise=initialise)
     train_geometry, eval_geometry = geometries
     set_updates_per_step(model, train_geometry.accumulation)
     freeze_before(model, phase.trainable)
@@ -161,15 +163,18 @@ def make_parts(
 
 
 def freeze_before(model: EfficientNet, trainable: str) -> None:
-    """Let only the block ``trainable`` and the later ones learn (``all``: every block)."""
+    """Let only the block ``trainable`` and the later ones learn (``all``: every block).
+
+    The earlier ones keep their weights and the moving averages of their batch norms.
+    """
     names = list(model.blocks)
     if trainable == "all":
         return
     if trainable not in names:
         raise ValueError(f"trainable={trainable!r}: choose all or one of {', '.join(names)}")
     for name in names[: names.index(trainable)]:
-        for parameter in model.blocks[name].parameters():
-            parameter.requires_grad_(False)
+        model.blocks[name].requires_grad_(False)
+        freeze_statistics(model.blocks[name])
 
 
 def make_runtime(
@@ -213,9 +218,15 @@ def _make_ipu_runtime(
 
 
 def make_session(
-    config: RunConfig, phase: PhaseConfig, device: str, *, environ: Environ, comm: Comm
+    config: RunConfig,
+    phase: PhaseConfig,
+    device: str,
+    *,
+    environ: Environ,
+    comm: Comm,
+    initialise: bool = True,
 ) -> PhaseSession:
-    """Make one phase ready to run: data, model, runtime and loaders."""
+    """Make one phase ready to run: data, model (see ``make_parts``), runtime and loaders."""
     spec = configured_spec(config.model)
     resolution = phase.resolution or spec.native_resolution
     train_set = make_dataset(config, phase, "train", resolution, environ=environ)
@@ -223,7 +234,7 @@ def make_session(
     spec = replace(spec, num_classes=train_set.num_classes)
     geometries = make_geometries(phase, device, instances=comm.size)
     check_global_batch(geometries[0], len(train_set))
-    parts = make_parts(config, phase, spec, geometries)
+    parts = make_parts(config, phase, spec, geometries, initialise=initialise)
     parts.train_graph.model.load_state_dict(comm.broadcast_state(parts.train_graph.model.state_dict()))
     runtime = make_runtime(device, config, phase, parts, comm)
     train_order = InstanceSampler(
@@ -250,6 +261,7 @@ def make_session(
         spec=spec,
         model_description=describe_model(spec, resolution),
         data_description=f"{train_set.describe()}; validation: {len(val_set)} images",
+        data_content=f"train: {train_set.content()}\nval: {val_set.content()}",
         data_notes=lambda: data_notes({"train": train_set, "val": val_set}),
         logs_per_epoch=config.tracking.logs_per_epoch,
         validate_every=config.evaluate.every_epochs,
@@ -318,12 +330,16 @@ def check_global_batch(geometry: BatchGeometry, num_images: int) -> None:
 
 
 def facts_that_must_agree(config: RunConfig, session: PhaseSession) -> Dict[str, str]:
-    """Return what every process of a job must see alike: configuration, code, data, what it runs on."""
-    package = Path(__file__).resolve().parent
+    """Return what every process of a job must see alike: configuration, code, data, what it runs on.
+
+    The data by their content: each host may have them elsewhere.
+    """
+    package, plain = Path(__file__).resolve().parent, to_plain(config)
+    del plain["data"]["source"]
     return {
-        "configuration": json.dumps(to_plain(config), indent=1, sort_keys=True),
+        "configuration": json.dumps(plain, indent=1, sort_keys=True),
         "code": code_version(package, package.parent / "pipelines"),
-        "data": session.data_description,
+        "data": session.data_content,
         "backend": session.runtime.info.backend,
     }
 

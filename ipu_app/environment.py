@@ -1,4 +1,4 @@
-"""The one place that reads the process environment; everyone else is handed the mapping."""
+"""The one place that reads what surrounds the process; of its environment everyone else gets the mapping."""
 
 from __future__ import annotations
 
@@ -9,3 +9,10 @@ from typing import Mapping
 def read_environ() -> Mapping[str, str]:
     """Return a snapshot of the environment variables of this process."""
     return dict(os.environ)
+
+
+def usable_cores() -> int:
+    """Return on how many cores this process may run, which taskset or a job's scheduler can make fewer."""
+    if hasattr(os, "sched_getaffinity"):  # on Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -85,7 +85,7 @@ def _safetensors(weights: Dict[str, Tensor], path: Path) -> str:
 
 
 def _library(trained: TrainedModel, library: str, folder: Path) -> str:
-    model = EfficientNet(trained.file.spec)
+    model = EfficientNet(trained.file.spec, initialise=False)
     model.load_state_dict(trained.weights)
     return _safetensors(export_weights(model, library), folder / f"{library}.safetensors")
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ipu_app.config.schema import RunConfig
 from ipu_app.distributed.comm import Comm
 from ipu_app.model_file import ModelFile, TrainedModel
+from ipu_app.training.metrics import class_accuracy
 from ipu_app.training.plots import plot_curves
 from ipu_app.training.report import worst_classes, write_report
 from ipu_app.training.rundir import RunDir, write_json
@@ -30,13 +31,34 @@ class Place:
 def evaluate_resolutions(
     config: RunConfig, file: ModelFile, summary: RunSummary, place: Place
 ) -> List[Validation]:
-    """Classify the validation images at each of ``evaluate.resolutions`` with the run's last weights."""
+    """Classify the validation images at each of ``evaluate.resolutions`` with the run's last weights.
+
+    At the last phase's resolution that is what its last validation did already.
+    """
     averages = list(config.phases.values())[-1].averaging > 0
     trained = TrainedModel(file, summary.weights, "averaged weights" if averages else "weights")
     return [
-        validate_at(resolution, trained, config, device=place.device, comm=place.comm, environ=place.environ)
+        _last_validation(trained, summary)
+        if resolution == file.resolution
+        else validate_at(
+            resolution, trained, config, device=place.device, comm=place.comm, environ=place.environ
+        )
         for resolution in config.evaluate.resolutions
     ]
+
+
+def _last_validation(trained: TrainedModel, summary: RunSummary) -> Validation:
+    val, classes = summary.val, trained.file.classes
+    return Validation(
+        resolution=trained.file.resolution,
+        top1=val["top1"],
+        top5=val["top5"],
+        loss=val["loss"],
+        samples=int(val["samples"]),
+        weights=trained.origin,
+        notes=(),
+        classes={classes[label]: share for label, share in class_accuracy(summary.confusion).items()},
+    )
 
 
 def evaluation_row(found: Validation, summary: RunSummary, *, averaged: bool) -> Row:

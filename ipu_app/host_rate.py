@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import Callable, List, Sized
+
+from ipu_app.environment import usable_cores
 
 IMAGES, LONGEST_S = 64, 0.5  # enough images to tell a factor of two, and never a noticeable wait
 
@@ -25,10 +26,11 @@ def host_lines(worker_images_per_s: float, *, workers: int, demand_images_per_s:
     ``workers`` are this instance's loader processes (0: the main process loads), of which as many work at a
     time as there are cores; ``demand_images_per_s`` is this instance's part of the plan's estimate.
     """
-    at_once = min(max(workers, 1), os.cpu_count() or 1)
+    cores = usable_cores()
+    at_once = min(max(workers, 1), cores)
     supply = worker_images_per_s * at_once
     lines = [
-        f"host: about {supply:.0f} images/s from {workers} loader workers on {os.cpu_count()} cores (one "
+        f"host: about {supply:.0f} images/s from {workers} loader workers on {cores} cores (one "
         f"measured: {worker_images_per_s:.0f}); the plan takes {demand_images_per_s:.0f} images/s (estimated)"
     ]
     if supply < demand_images_per_s:

@@ -68,7 +68,7 @@ def initial_weights(file: Path, own: Weights, spec: EfficientNetSpec, *, reset_h
     state = read_state_dict(file)
     if is_own(state):
         return _own_weights(file, state, own, reset_head=reset_head)
-    model = EfficientNet(spec)
+    model = EfficientNet(spec, initialise=False)
     model.load_state_dict(own)
     load_weights(model, state, reset_head=reset_head)
     return dict(model.state_dict())

@@ -61,7 +61,7 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         phase = config.phases[unfinished_phase(config, state)]
         estimate = _estimate(config, phase, place)
         plan = plan_lines(config, estimate) if estimate else []
-        sessions = _Sessions(config, place)
+        sessions = _Sessions(config, place, has_weights=bool(start.resume or start.from_run))
         first = sessions.open(phase.name)
         check_same(comm, build.facts_that_must_agree(config, first))
         weights = start_weights(start, first)
@@ -179,25 +179,38 @@ class _Job:
 
 
 class _Sessions:
-    """Makes phases ready; the first is opened early, so that what is wrong with it is said at once."""
+    """Makes phases ready; the first is opened early, so that what is wrong with it is said at once.
+
+    Only the first may need random weights, and not if there are others to start with (``has_weights``).
+    """
 
     first: PhaseSession
 
-    def __init__(self, config: RunConfig, place: Place) -> None:
-        self._config, self._place = config, place
+    def __init__(self, config: RunConfig, place: Place, *, has_weights: bool) -> None:
+        self._config, self._place, self._has_weights = config, place, has_weights
         self._opened: Dict[str, PhaseSession] = {}
 
     def open(self, name: str) -> PhaseSession:
         """Make a phase ready and keep it until it is asked for."""
-        self.first = self._opened[name] = self(name)
+        self.first = self._opened[name] = self._make(name, initialise=not self._has_weights)
         return self.first
 
     def __call__(self, name: str) -> PhaseSession:
         """Hand out the phase of this name, once."""
         if name in self._opened:
             return self._opened.pop(name)
-        phase, place = self._config.phases[name], self._place
-        return build.make_session(self._config, phase, place.device, environ=place.environ, comm=place.comm)
+        return self._make(name, initialise=False)
+
+    def _make(self, name: str, *, initialise: bool) -> PhaseSession:
+        config, place = self._config, self._place
+        return build.make_session(
+            config,
+            config.phases[name],
+            place.device,
+            environ=place.environ,
+            comm=place.comm,
+            initialise=initialise,
+        )
 
 
 def _silent(_: str) -> None:

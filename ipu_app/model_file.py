@@ -98,7 +98,7 @@ class TrainedModel:
 
     def logits_graph(self) -> LogitsGraph:
         """Return the network with its input's normalisation, ready to classify uint8 images."""
-        model = EfficientNet(self.file.spec)
+        model = EfficientNet(self.file.spec, initialise=False)
         model.load_state_dict(self.weights)
         return LogitsGraph(model, preprocess=Preprocess(normalise=self.file.normalise)).eval()
 

@@ -96,7 +96,8 @@ def validate_at(
     classes = trained.file.classes
     dataset = build.make_dataset(config, phase, "val", resolution, environ=environ, classes=classes)
     _, geometry = build.make_geometries(phase, device, instances=comm.size)
-    parts = build.make_parts(config, phase, trained.file.spec, (BatchGeometry(), geometry))
+    geometries = (BatchGeometry(), geometry)
+    parts = build.make_parts(config, phase, trained.file.spec, geometries, initialise=False)
     parts.eval_graph.model.load_state_dict(trained.weights)
     runtime = build.make_runtime(device, config, phase, parts, comm)
     try:

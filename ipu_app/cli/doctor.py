@@ -54,10 +54,12 @@ def _machine() -> List[Row]:
     import os
     import platform
 
+    from ipu_app.environment import usable_cores
+
     return [
         ("python", platform.python_version()),
         ("platform", platform.platform()),
-        ("cpu cores", str(os.cpu_count())),
+        ("cpu cores", f"{os.cpu_count()}, {usable_cores()} usable"),
     ]
 
 

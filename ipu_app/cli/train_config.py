@@ -55,16 +55,18 @@ def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
 def _finetune_base(args: argparse.Namespace, path: Path, overrides: List[str]) -> List[Path]:
     """Return the file of the fine-tuning phase where the run at ``path`` has none, as native runs have none.
 
-    Its resolution is then that of the run (the test resolution of a network trained at it).
+    Its resolution is then that of the run (the test resolution of a network trained at it), but the native
+    one after the training phase alone of a half-resolution run.
     """
     if not (args.from_run and args.phase == FINETUNE):
         return []
-    phases = load_config(path).phases
-    if FINETUNE in phases:
+    config = load_config(path)
+    if FINETUNE in config.phases:
         return []
     key = f"phases.{FINETUNE}.resolution"
-    last = list(phases.values())[-1]
-    if last.resolution and not any(item.startswith(f"{key}=") for item in overrides):
+    last = list(config.phases.values())[-1]
+    is_half = last.resolution == configured_spec(config.model).half_resolution
+    if last.resolution and not is_half and not any(item.startswith(f"{key}=") for item in overrides):
         overrides.append(f"{key}={last.resolution}")
     return [CONFIGS / "bases" / "half.yaml"]
 
@@ -122,7 +124,7 @@ def smoke_overrides(config: RunConfig) -> List[str]:
             f"phases.{name}.batch.torch_micro=2",
             f"phases.{name}.batch.eval_micro=2",
         ]
-    return values + ["data.limit_train=16", "data.limit_val=8"]
+    return values + ["data.limit_train=16", "data.limit_val=4"]
 
 
 def only_phase(config: RunConfig, name: str) -> RunConfig:
@@ -145,15 +147,18 @@ def _without(overrides: List[str], replaced: List[str]) -> List[str]:
 def _flag_overrides(args: argparse.Namespace) -> List[str]:
     named = [(key, getattr(args, flag)) for flag, key, _, _ in FLAGS if getattr(args, flag) is not None]
     switched = [f"{key}=true" for flag, key, _ in SWITCHES if getattr(args, flag)]
-    overrides = [f"{key}={_quoted(value)}" for key, value in named] + switched
+    overrides = [f"{key}={quoted(value)}" for key, value in named] + switched
     if args.phase:  # the only phase that runs is the one that the flags mean
         overrides = [item.replace("phases[0]", f"phases.{args.phase}") for item in overrides]
     return overrides
 
 
-def _quoted(value: Any) -> str:
-    """Keep text text: a folder named 2012 must not become a number."""
-    return f"'{value}'" if isinstance(value, str) else str(value)
+def quoted(value: Any) -> str:
+    """Keep text text: a folder named 2012 must not become a number, nor one with a quote end early."""
+    if not isinstance(value, str):
+        return str(value)
+    doubled = value.replace("'", "''")  # YAML's way to write a quote inside quotes
+    return f"'{doubled}'"
 
 
 def _plan_overrides(args: argparse.Namespace) -> List[str]:

@@ -46,7 +46,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _overrides(args: argparse.Namespace) -> List[str]:
+    from ipu_app.cli.train_config import quoted
+
     overrides = [f"device.kind={args.device}"]
     if args.data:
-        overrides.append(f"data.source='{args.data}'")
+        overrides.append(f"data.source={quoted(args.data)}")
     return overrides + list(args.set)

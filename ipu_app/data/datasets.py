@@ -92,6 +92,10 @@ class ImageDataset(Dataset):
             f"manifest {source.manifest_hash[:12]}"
         )
 
+    def content(self) -> str:
+        """One line that is the same for the same images, wherever they are: how many, and their hash."""
+        return f"{len(self.source)} images, {self.num_classes} classes, manifest {self.manifest_hash}"
+
     def __len__(self) -> int:
         return len(self.source)
 

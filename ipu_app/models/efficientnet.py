@@ -19,9 +19,11 @@ class EfficientNet(nn.Module):
     """The network of a spec, freshly initialised from torch's global random state.
 
     ``blocks`` holds ``block0`` (stem), ``block1a``, ``block2a``, ... and ``Top``, in order of execution.
+    ``initialise`` False saves the seconds that the method's start values take in a network whose weights are
+    loaded next; until then its weights mean nothing.
     """
 
-    def __init__(self, spec: EfficientNetSpec) -> None:
+    def __init__(self, spec: EfficientNetSpec, *, initialise: bool = True) -> None:
         super().__init__()
         self.spec = spec
         blocks = OrderedDict()
@@ -30,7 +32,8 @@ class EfficientNet(nn.Module):
             blocks[block.name] = BLOCKS[block.kind](spec, block)
         blocks["Top"] = Top(spec, top_conv(spec))
         self.blocks = nn.ModuleDict(blocks)
-        init_weights(self)
+        if initialise:
+            init_weights(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, H, W), already normalised -> logits (N, classes)."""

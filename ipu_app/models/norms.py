@@ -46,20 +46,22 @@ class BatchNorm(Norm):
     ``momentum`` is the weight of one optimiser step in the moving averages. The statistics are those of one
     micro-batch on one replica, so the averages move ``updates_per_step`` times in a step: each of these
     moves is made smaller so that the step's total weight stays ``momentum`` (see
-    :func:`set_updates_per_step`).
+    :func:`set_updates_per_step`). With ``frozen`` it is in training what it is in evaluation (see
+    :func:`freeze_statistics`).
     """
 
     def __init__(self, channels: int, *, affine: str, eps: float, momentum: float) -> None:
         super().__init__(channels, affine=affine, eps=eps)
         self.momentum = momentum
         self.updates_per_step = 1
+        self.frozen = False
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
-        """Over (N, H, W): with the batch's statistics in training, with the moving averages in evaluation."""
+        """Over (N, H, W): with the batch's statistics in training, with the moving averages otherwise."""
         mean, var = self.running_mean, self.running_var
-        if not self.training:
+        if self.frozen or not self.training:
             return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
         move = 1 - (1 - self.momentum) ** (1 / self.updates_per_step)
         count = x.shape[0] * x.shape[2] * x.shape[3]
@@ -128,3 +130,13 @@ def set_updates_per_step(model: nn.Module, updates_per_step: int) -> None:
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.updates_per_step = updates_per_step
+
+
+def freeze_statistics(module: nn.Module) -> None:
+    """Make every batch norm in a module that does not learn use its moving averages, and keep them.
+
+    Not by ``eval()``, which the next ``train()`` of the whole network would undo.
+    """
+    for norm in module.modules():
+        if isinstance(norm, BatchNorm):
+            norm.frozen = True

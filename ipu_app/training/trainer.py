@@ -34,8 +34,9 @@ class BatchLoader(Sized, Iterable[Batch], Protocol):
 class PhaseSession:
     """All that one phase of training needs.
 
-    ``set_epoch`` selects an epoch's order of images; ``data_notes`` returns what there is to report of the
-    data so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
+    ``set_epoch`` selects an epoch's order of images; ``data_content`` identifies the images, wherever they
+    are; ``data_notes`` returns what there is to report of the data so far (images skipped), a line each;
+    ``spec`` is the model's; ``train_set`` the images themselves.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PhaseSession:
     spec: Any
     model_description: str
     data_description: str
+    data_content: str
     data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1
