@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import pytest
 from integration_images import ImagesRun
 
+from ipu_app import build
 from ipu_app.__main__ import main
 from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
-from ipu_app.config.load import CONFIGS, load_config
+from ipu_app.config.load import CONFIGS, load_config, save_config
+from ipu_app.distributed.comm import SingleComm
 from ipu_app.estimates import configured_spec
+from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import SIZES, make_spec
 from ipu_app.opening import resolution_lines
 from ipu_app.parity import nearest_agreeing, parity_modulus, parity_warnings
+from ipu_app.runtime.base import StepKnobs
 from ipu_app.start import Start
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 from ipu_app.training.sinks import read_rows
@@ -64,6 +68,22 @@ def test_flags_mean_the_chosen_phase(native_run: Path) -> None:
     assert (phase.name, phase.resolution, phase.epochs, phase.batch.replicas) == ("finetune", 40, 3, 4)
 
 
+@pytest.mark.parametrize(
+    "recipe, resolution",
+    [("b0-g16-ln_pn-half", None), ("b0-g16-ln_pn-native", 224), ("b5-g16-gn-half", None)],
+)
+def test_the_training_phase_alone_of_a_half_run_is_fine_tuned_at_the_native_resolution(
+    recipe: str, resolution: Optional[int], tmp_path: Path
+) -> None:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    trained = config_from_args(parser.parse_args(["--run", recipe, "--phase", "train"]))
+    save_config(trained, tmp_path / "config.yaml")
+    words = ["--from", str(tmp_path), "--phase", "finetune"]
+    (phase,) = config_from_args(parser.parse_args(words)).phases.values()
+    assert phase.resolution == resolution
+
+
 @pytest.mark.parametrize("path", sorted((CONFIGS / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_recipes_keep_the_rule_of_resolutions(path: Path) -> None:
     config = load_config(path)
@@ -100,3 +120,37 @@ def test_a_pair_that_breaks_the_rule_is_warned_of(native_run: Path) -> None:
     assert "45 px after training at 32 px" in warning and "32 or 64" in warning
     assert parity_modulus(make_spec("cifar")) == 8
     assert parity_warnings(make_spec("b0", padding="symmetric"), 160, [220]) == []
+
+
+BATCH_NORM = """
+model: {name: cifar, group_size: 16, norm: bn}
+data: {source: "generated:3", limit_train: 16, limit_val: 4}
+phases:
+  finetune:
+    epochs: 1
+    resolution: 32
+    trainable: block3b
+    averaging: 0
+    batch: {micro: 4, accumulation: 3, replicas: 1, torch_micro: 4}
+    pipeline: {splits: [block3a], precision: 32.32}
+"""
+
+
+@pytest.mark.parametrize("device", ["cpu", "ipu"])
+def test_frozen_blocks_keep_the_statistics_of_their_batch_norms(device: str, tmp_path: Path) -> None:
+    """And normalise with them: what the frozen blocks compute is what they compute in evaluation."""
+    file = tmp_path / "bn.yaml"
+    file.write_text(BATCH_NORM)
+    config = load_config(file, ["device.poptorch=sim"])
+    session = build.make_session(config, config.phases["finetune"], device, environ={}, comm=SingleComm())
+    before = session.runtime.weights()
+    batch = next(iter(session.train_loader))
+    session.runtime.train_batch(batch, StepKnobs(lr=0.1))
+    after = session.runtime.weights()
+    session.runtime.close()
+    changed = {name for name in before if not before[name].equal(after[name])}
+    blocks = list(EfficientNet(session.spec).blocks)
+    learning = blocks[blocks.index("block3b") :]
+    assert {name.split(".")[1] for name in changed} == set(learning)
+    statistics = [name for name in changed if name.endswith(("running_mean", "running_var"))]
+    assert {name.split(".")[1] for name in statistics} == set(learning)
