@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 import pytest
+from integration_images import make_images
 from safetensors.torch import load_file
 
 from ipu_app.training.checkpoint import newest_checkpoint
@@ -52,10 +54,16 @@ def start(instances: int, *words: str, device: str, ipus: bool = True) -> "subpr
     if ipus:
         launch += ["--replicas", "4", "--ipus-per-replica", "2"]
     train = ["train", *words, "--device", device]
-    argv = [sys.executable, "-m", "ipu_app", *([*launch, "--", *train] if instances > 1 else train)]
-    pipe = subprocess.PIPE
+    return start_job(*([*launch, "--", *train] if instances > 1 else train))
+
+
+def start_job(*words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        argv, env=environment(), stdout=pipe, stderr=subprocess.STDOUT, universal_newlines=True
+        [sys.executable, "-m", "ipu_app", *words],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        universal_newlines=True,
     )
 
 
@@ -168,3 +176,22 @@ def test_a_killed_instance_ends_the_job_and_leaves_whole_checkpoints(tmp_path: P
     resumed = start(1, "--resume", str(run), "--epochs", str(int(newest.name[-4:]) + 1), device="ipu")
     output = finish(resumed)
     assert resumed.returncode == 0, output
+
+
+OWN_DATA = Path(__file__).parent / "programs" / "own_data.py"
+
+
+def test_hosts_may_have_the_same_data_elsewhere(tmp_path: Path) -> None:
+    """What is compared is what is in the folder: another place of it is allowed, another image is not."""
+    first, config = make_images(tmp_path / "host 0", count=16), write_config(tmp_path, epochs=1)
+    shutil.copytree(str(first), str(tmp_path / "host 1"))
+    words = [str(OWN_DATA), str(tmp_path / "host RANK"), "--config", str(config)]
+    words += ["--set", "data.workers=0", "--set", f"runs_dir={tmp_path / 'runs'}"]
+    job = start_job("launch", "--instances", "2", "--", *words)
+    output = finish(job)
+    assert job.returncode == 0, output
+    next((tmp_path / "host 1" / "train" / "red").iterdir()).unlink()
+    job = start_job("launch", "--instances", "2", "--", *words)
+    output = finish(job)
+    assert job.returncode != 0 and "data differs from rank 0's on rank 1" in output, output
+    assert "'train: 47 images, 3 classes, manifest" in output
