@@ -12,7 +12,7 @@ from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
 from ipu_app.estimates import configured_spec, memory_problem
 from ipu_app.parity import parity_warnings
-from ipu_app.start import Start, run_dir_of
+from ipu_app.start import Start, find_checkpoint, run_dir_of
 from ipu_app.training.trainer import PhaseSession, RunSummary
 from pipelines.estimate import StepEstimate
 
@@ -32,8 +32,11 @@ def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List
 
 
 def start_lines(start: Start) -> List[str]:
-    """Return what a file of weights brought with it."""
-    return [f"init: {start.init} sets {' '.join(start.settings)}"] if start.settings else []
+    """Return whose weights a run starts with, and what a file of weights brought with it."""
+    lines = [f"init: {start.init} sets {' '.join(start.settings)}"] if start.settings else []
+    if start.from_run:
+        lines.append(f"start: averaged weights of {find_checkpoint(start.from_run).name} of {start.from_run}")
+    return lines
 
 
 def plan_lines(config: RunConfig, estimate: StepEstimate) -> List[str]:

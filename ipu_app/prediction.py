@@ -1,25 +1,31 @@
-"""Classify image files with a trained network, on CPU or CUDA."""
+"""Classify image files with a trained network, on CPU, CUDA or IPU."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from ipu_app import build
+from ipu_app.config.load import load_config
+from ipu_app.config.schema import PhaseConfig
 from ipu_app.data import transforms
 from ipu_app.data.decode import choose_decoder, open_image
 from ipu_app.data.pixel_ops import choose_pixel_ops
 from ipu_app.data.source import UnreadableImageError
 from ipu_app.model_file import ModelFile, TrainedModel
+from ipu_app.start import run_dir_of
+from pipelines.geometry import BatchGeometry
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 LIST_SUFFIX = ".txt"
-TORCH_DEVICES = ("auto", "cuda", "cpu")
-_BATCH = 32
+DEVICES = ("auto", "ipu", "cuda", "cpu")
+_TORCH_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -58,8 +64,7 @@ def find_images(arguments: Sequence[str]) -> List[Path]:
                 raise ValueError(f"image={path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
             found += inside
         elif path.suffix.lower() == LIST_SUFFIX and path.is_file():
-            lines = path.read_text(encoding="utf-8").splitlines()
-            found += [path.parent / line.strip() for line in lines if line.strip()]
+            found += _listed(path)
         elif path.is_file():
             found.append(path)
         else:
@@ -67,29 +72,81 @@ def find_images(arguments: Sequence[str]) -> List[Path]:
     return found
 
 
-def choose_torch_device(kind: str) -> str:
-    """Return the torch device of ``auto``, ``cuda`` or ``cpu``; refuses others and missing CUDA."""
-    if kind not in TORCH_DEVICES:
-        raise ValueError(f"device={kind!r}: choose one of {', '.join(TORCH_DEVICES)}")
+def _listed(path: Path) -> List[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"image={path}: not a list of paths in UTF-8 text") from error
+    found = [path.parent / line.strip() for line in lines if line.strip()]
+    if not found:
+        raise ValueError(f"image={path}: no paths in this list")
+    return found
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """``logits`` of ``batch`` uint8 images (N, 3, H, W) at most, float32 (N, K); ``device`` in words."""
+
+    logits: Callable[[Tensor], Tensor]
+    batch: int
+    device: str
+
+
+@contextlib.contextmanager
+def open_classifier(trained: TrainedModel, run: Path, *, device: str, number: int) -> Iterator[Classifier]:
+    """Make a device ready to classify ``number`` images with the network of a run, and give it back.
+
+    ``auto`` is CUDA, else the CPU: for a few images an IPU would compile longer than they take.
+    """
+    kind = _choose(device)
+    if kind != "ipu":
+        graph = trained.logits_graph().to(kind)
+        yield Classifier(lambda images: graph(images.to(kind)).cpu(), _TORCH_BATCH, kind)
+        return
+    config = load_config(run_dir_of(run).config)
+    phase = list(config.phases.values())[-1]
+    geometry = inference_geometry(phase, number)
+    parts = build.make_parts(config, phase, trained.file.spec, (BatchGeometry(), geometry), initialise=False)
+    runtime = build.make_runtime("ipu", config, phase, replace(parts, eval_graph=trained.logits_graph()))
+
+    def logits(images: Tensor) -> Tensor:
+        padding = images.new_zeros(geometry.samples_per_batch - len(images), *images.shape[1:])
+        found: Tensor = runtime.eval_outputs(torch.cat([images, padding]))
+        return found[: len(images)]
+
+    try:
+        yield Classifier(logits, geometry.samples_per_batch, runtime.info.description)
+    finally:
+        runtime.close()
+
+
+def inference_geometry(phase: PhaseConfig, number: int) -> BatchGeometry:
+    """Return the geometry of one replica that is not larger than ``number`` images need."""
+    stages = len(phase.pipeline.splits) + 1
+    micro = min(phase.batch.eval_micro or phase.batch.micro, -(-number // stages))
+    return BatchGeometry(micro, 1, 1, stages, 1)
+
+
+def _choose(device: str) -> str:
+    if device not in DEVICES:
+        raise ValueError(f"device={device!r}: choose one of {', '.join(DEVICES)}")
     available = torch.cuda.is_available()
-    if kind == "cuda" and not available:
+    if device == "cuda" and not available:
         raise ValueError("device='cuda': there is no CUDA device here")
-    if kind == "auto":
+    if device == "auto":
         return "cuda" if available else "cpu"
-    return kind
+    return device
 
 
 def predict(
-    trained: TrainedModel, images: Sequence[Path], *, resolution: int, device: str = "cpu", top: int = 5
+    trained: TrainedModel, images: Sequence[Path], classifier: Classifier, *, resolution: int, top: int = 5
 ) -> Iterator[Prediction]:
     """Classify images in order, a batch at a time; one that can not be read gives a problem, not an error."""
-    graph = trained.logits_graph().to(device)
-    classes = trained.file.classes
-    for start in range(0, len(images), _BATCH):
-        paths = images[start : start + _BATCH]
+    for start in range(0, len(images), classifier.batch):
+        paths = images[start : start + classifier.batch]
         read = [_read(path, trained.file, resolution) for path in paths]
         pixels = [item for item in read if isinstance(item, Tensor)]
-        rows = iter(_classify(graph, torch.stack(pixels).to(device), classes, top) if pixels else ())
+        rows = iter(_classify(classifier, torch.stack(pixels), trained.file.classes, top) if pixels else ())
         for path, item in zip(paths, read):
             if isinstance(item, Tensor):
                 yield Prediction(str(path), next(rows))
@@ -98,10 +155,10 @@ def predict(
 
 
 def _classify(
-    graph: torch.nn.Module, images: Tensor, classes: Sequence[str], top: int
+    classifier: Classifier, images: Tensor, classes: Sequence[str], top: int
 ) -> List[Tuple[Tuple[str, float], ...]]:
     with torch.no_grad():
-        shares = graph(images).softmax(1)
+        shares = classifier.logits(images).softmax(1)
     values, places = shares.topk(min(top, len(classes)), dim=1)
     return [
         tuple((classes[place], share) for place, share in zip(row_places, row_values))

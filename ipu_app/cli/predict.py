@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Iterable
+
+if TYPE_CHECKING:
+    from ipu_app.prediction import Prediction
 
 HELP = "name what is in images, with a finished run's weights"
 
@@ -19,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many classes to name (5)")
     parser.add_argument("--res", type=int, metavar="PX", help="resolution (default: the run's)")
-    parser.add_argument("--device", default="auto", help="auto, cuda or cpu")
+    parser.add_argument("--device", default="auto", help="auto (CUDA, else CPU), ipu, cuda or cpu")
     parser.add_argument("--raw", action="store_true", help="use the weights as trained, not their average")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
@@ -28,23 +33,27 @@ def run(args: argparse.Namespace) -> int:
     """Print the likeliest classes of each image; returns 1 where no image could be read, else 0."""
     _check(args)
     from ipu_app.model_file import load_trained
-    from ipu_app.prediction import choose_torch_device, find_images, predict
+    from ipu_app.prediction import find_images, open_classifier, predict
 
-    device = choose_torch_device(args.device)
     trained = load_trained(Path(args.run), averaged=not args.raw)
-    found = predict(
-        trained,
-        find_images(args.images),
-        resolution=args.res or trained.file.resolution,
-        device=device,
-        top=args.top,
-    )
-    if args.json:
-        import json
+    images = find_images(args.images)
+    with open_classifier(trained, Path(args.run), device=args.device, number=len(images)) as classifier:
+        if args.device == "ipu":
+            print(f"device: {classifier.device}", file=sys.stderr)
+        resolution = args.res or trained.file.resolution
+        found = predict(trained, images, classifier, resolution=resolution, top=args.top)
+        return _print_json(found) if args.json else _print_lines(found)
 
-        results = list(found)
-        print(json.dumps([result.to_dict() for result in results], indent=2))
-        return 0 if any(result.top for result in results) else 1
+
+def _print_json(found: Iterable[Prediction]) -> int:
+    import json
+
+    results = list(found)
+    print(json.dumps([result.to_dict() for result in results], indent=2))
+    return 0 if any(result.top for result in results) else 1
+
+
+def _print_lines(found: Iterable[Prediction]) -> int:
     readable = 0
     for result in found:
         readable += bool(result.top)

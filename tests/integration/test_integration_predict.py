@@ -37,6 +37,25 @@ def test_predictions_agree_with_validation(images_run: ImagesRun, capsys: pytest
     assert json.loads(capsys.readouterr().out)[0]["top1"] == pytest.approx(right / len(rows))
 
 
+def test_a_simulated_ipu_predicts_what_the_cpu_does(
+    images_run: ImagesRun, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Fifteen files, a call takes eight (two stages, micro-batches of four): the last call is padded."""
+    files = [str(path) for path in sorted((images_run.data / "val").rglob("*.jpg"))[3:17]]
+    (tmp_path / "text.jpg").write_text("no image")
+    words = [str(images_run.path), *files[:4], str(tmp_path / "text.jpg"), *files[4:]]
+    expected = predicted(words, capsys)
+    assert main(["predict", *words, "--device", "ipu", "--json"]) == 0
+    said = capsys.readouterr()
+    assert "simulated IPU" in said.err and "2 pipeline stages x 1 replica" in said.err
+    found = json.loads(said.out)
+    assert [row["image"] for row in found] == [row["image"] for row in expected]
+    for row, other in zip(found, expected):
+        assert ("problem" in row) == ("problem" in other)
+        shares = {entry["class"]: entry["probability"] for entry in other.get("top", ())}
+        assert {e["class"]: e["probability"] for e in row.get("top", ())} == pytest.approx(shares, abs=1e-5)
+
+
 def test_lists_and_unreadable_images(
     images_run: ImagesRun, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -58,7 +77,9 @@ def test_lists_and_unreadable_images(
         (["/nowhere", "x.jpg"], "no config.yaml"),
         (["RUN", "/nowhere.jpg"], "image=/nowhere.jpg: no such file"),
         (["RUN", "EMPTY"], "no images in this folder"),
-        (["RUN", "EMPTY", "--device", "ipu"], "choose one of auto, cuda, cpu"),
+        (["RUN", "LIST"], "list.txt: no paths in this list"),
+        (["RUN", "BINARY"], "binary.txt: not a list of paths in UTF-8 text"),
+        (["RUN", "RUN", "--device", "tpu"], "device='tpu': choose one of auto, ipu, cuda, cpu"),
         (["RUN", "EMPTY", "--top", "0"], "top=0: must be 1 or more"),
     ],
 )
@@ -66,6 +87,9 @@ def test_bad_requests_are_one_line(
     images_run: ImagesRun, tmp_path: Path, words: List[str], said: str, capsys: pytest.CaptureFixture
 ) -> None:
     named = {"RUN": str(images_run.path), "EMPTY": str(tmp_path)}
+    for name, content in (("list", b"\n \n"), ("binary", b"\xff\xd8\xff")):
+        named[name.upper()] = str(tmp_path / f"{name}.txt")
+        (tmp_path / f"{name}.txt").write_bytes(content)
     capsys.readouterr()
     assert main(["predict", *(named.get(word, word) for word in words)]) == 2
     error = capsys.readouterr().err
