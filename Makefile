@@ -29,7 +29,7 @@ TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling test-horovod finetune test test-sdk-pins check lint doctor clean
+.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -79,6 +79,9 @@ plan-report: $(VENV)/.run  ## the published plans against the planner's, into be
 
 scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
 	@$(PY) -m benchmarks.scaling $(ARGS)
+
+evidence: $(VENV)/.run  ## small experiments: do the methods do what they say? (10 minutes on 2 cores)
+	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.evidence $(ARGS)
 
 train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
 	@$(PY) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)
