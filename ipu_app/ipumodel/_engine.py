@@ -15,7 +15,7 @@ from ._numerics import to_half_grid
 from ._outputs import OutputCollector
 from ._program import Program
 from ._random import DeviceRandom, host_generator_kept
-from ._weights import DeviceWeights
+from ._weights import DeviceWeights, laid_out
 
 
 class Engine:
@@ -66,7 +66,7 @@ class Engine:
         index = batching.input_index(step, replica)
         if self._program.uses_random:
             self._rng.seed_micro_batch(step, batching.process * batching.replicas + replica)
-        inputs = [part[index] for part in parts]
+        inputs = [laid_out(part[index], self._program.memory_format) for part in parts]
         state = self._weights.state(replica)
         if self.optimizer is None:
             with torch.no_grad():

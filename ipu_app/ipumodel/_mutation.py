@@ -31,6 +31,12 @@ def written_roots(graph: Graph) -> Set[int]:
     return found
 
 
+def writes_through_views(graph: Graph) -> bool:
+    """Whether some operation writes into a view of another value, which has to be one on the host too."""
+    roots = written_roots(graph)
+    return any(value not in roots for node in graph.nodes for value in _written(node))
+
+
 def write_through_steps(graph: Graph) -> Optional[Node]:
     """The first operation that writes through a slice with a step other than 1, None if there is none."""
     stepped: Set[int] = set()

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 import torch
 
 from ._graph import Graph, Node, Ref, map_structure, written_values
-from ._mutation import written_roots
+from ._mutation import writes_through_views, written_roots
 from ._numerics import Emulation
 from ._overflow import can_overflow, trap
 from ._rules_ops import RANDOM_OPS, base_name
@@ -32,6 +32,7 @@ class Program:
         self.state_names = list(graph.state)
         self.uses_random = any(base_name(node.name) in RANDOM_OPS for node in graph.nodes)
         self.emulation = Emulation.of(graph)
+        self.memory_format = _memory_format(graph)
         self.loss_is_half = graph.loss is not None and self.emulation.is_half(graph.loss)
         self._graph, self._training = graph, training
         self._stops_at_overflow = stops_at_overflow
@@ -149,6 +150,16 @@ class Program:
             self._bound_names[key] = f"{hint}_{len(self._bound)}"
             self._bound[self._bound_names[key]] = item
         return self._bound_names[key]
+
+
+def _memory_format(graph: Graph) -> torch.memory_format:
+    """Channels last, in which the CPU convolves faster, wherever it is safe.
+
+    It turns some views into copies, which must not be written into; and torch 2.0 crashes in the backward of
+    a group norm without weight.
+    """
+    bare_norm = any(node.name == "native_group_norm" and node.args[1] is None for node in graph.nodes)
+    return torch.contiguous_format if bare_norm or writes_through_views(graph) else torch.channels_last
 
 
 def _holds_ref(item: Any) -> bool:

@@ -25,7 +25,15 @@ class DeviceWeights:
     `storage` holds each weight in its device type; the program works on float32 twins of float16 weights.
     """
 
-    def __init__(self, host: Dict[str, Tensor], *, replicas: int, mutated: Set[str], training: bool) -> None:
+    def __init__(
+        self,
+        host: Dict[str, Tensor],
+        *,
+        replicas: int,
+        mutated: Set[str],
+        training: bool,
+        memory_format: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         self._host = host
         self.storage: Dict[str, Tensor] = {}
         self._twins: Dict[str, Tensor] = {}
@@ -33,7 +41,8 @@ class DeviceWeights:
             name for name in host if name in mutated and not isinstance(host[name], nn.Parameter)
         ]
         for name, tensor in host.items():
-            self.storage[name] = tensor.detach().to(device_dtype(tensor.dtype)).contiguous().clone()
+            stored = tensor.detach().to(device_dtype(tensor.dtype)).clone()
+            self.storage[name] = laid_out(stored, memory_format)
             twin = self.storage[name]
             twin = twin.float() if twin.dtype == torch.float16 else twin.detach()
             if training and isinstance(tensor, nn.Parameter) and tensor.requires_grad:
@@ -99,6 +108,11 @@ class DeviceWeights:
                 continue
             source = self._twins[name] if name in self._per_replica else self.storage[name]
             tensor.detach().copy_(source.detach())
+
+
+def laid_out(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
+    """A tensor in a memory format, which is for images and convolutions only; others are contiguous."""
+    return tensor.contiguous(memory_format=memory_format if tensor.dim() == 4 else torch.contiguous_format)
 
 
 def tensor_is_variable(tensor: Tensor) -> bool:

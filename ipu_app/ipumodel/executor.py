@@ -163,7 +163,11 @@ class PoplarExecutor(Queries, Files, Weights):
         stops = self._popart_flag("enableFloatingPointChecks")
         program = Program(tracer.graph, training=self._training, stops_at_overflow=stops)
         self._weights = DeviceWeights(
-            host, replicas=batching.replicas, mutated=mutated, training=self._training
+            host,
+            replicas=batching.replicas,
+            mutated=mutated,
+            training=self._training,
+            memory_format=program.memory_format,
         )
         self._uploaded_versions = self._host_versions()
         scale = AutomaticLossScale() if self._training and self._scales_automatically() else None

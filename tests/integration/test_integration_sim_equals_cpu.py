@@ -26,7 +26,7 @@ phases:
 
 
 def weights_after_steps(path: Path, device: str, steps: int) -> Dict[str, torch.Tensor]:
-    config = load_config(path, [f"device.kind={device}", "device.channels_last=false"])
+    config = load_config(path, [f"device.kind={device}"])
     session = build.make_session(config, config.phases["train"], device, environ={}, comm=SingleComm())
     try:
         session.set_epoch(0)

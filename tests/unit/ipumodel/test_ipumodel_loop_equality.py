@@ -151,7 +151,9 @@ def test_replicas_of_an_input_group_see_the_same_rows(group_type: str, expected:
 
 
 def test_efficientnet_sized_graph_runs_the_same_kernels() -> None:
-    """Convolutions and norms give the same bits as the eager module: the replay calls the same kernels."""
+    """Convolutions and norms give the same bits as the eager module in channels_last: the replay calls the
+    same kernels.
+    """
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),
@@ -165,6 +167,22 @@ def test_efficientnet_sized_graph_runs_the_same_kernels() -> None:
     ).eval()
     x = torch.randn(2, 3, 9, 9)
     executor = poptorch.inferenceModel(model, poptorch.Options())
+    eager = copy.deepcopy(model).to(memory_format=torch.channels_last)
     with torch.no_grad():
-        assert torch.equal(executor(x), model(x))
+        assert torch.equal(executor(x), eager(x.contiguous(memory_format=torch.channels_last)))
+    executor.destroy()
+
+
+def test_a_write_through_a_view_of_an_image_is_kept() -> None:
+    """In channels_last that view would be a copy, and the write would be lost."""
+
+    class WritesThroughAView(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x * 2
+            y.view(y.shape[0], -1).add_(1)
+            return y
+
+    executor = poptorch.inferenceModel(WritesThroughAView(), poptorch.Options())
+    x = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(executor(x), x * 2 + 1)
     executor.destroy()
