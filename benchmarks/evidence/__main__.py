@@ -2,8 +2,8 @@
 
     python -m benchmarks.evidence [--only power,micro_batch,group_size,half_resolution] [--out DIR]
 
-All is measured here, on the CPU: in as many processes of one thread as there are cores, the times of steps
-before that in one. Seeds are fixed, and the results (but for times) do not depend on the number of processes.
+All is measured here, on the CPU: first the times of steps, with nothing else running, then the rest in two
+processes of one thread each. Seeds are fixed, and no result but the times depends on the number of processes.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from benchmarks.evidence.jobs import Job, Row
 from benchmarks.evidence.settings import Settings
-from benchmarks.evidence.statistics import Sample, compare
+from benchmarks.evidence.spread import Sample, compare
 from benchmarks.evidence.timing import Steps, ratios_to
 from benchmarks.evidence.training import EQUAL_COST_RATIOS, Stretch, TrainingCase, wide_net
 from ipu_app.models.counts import count_multiply_adds, count_parameters

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from benchmarks.evidence.jobs import Job, Row
 from benchmarks.evidence.part_group_size import step_record
 from benchmarks.evidence.settings import Settings
-from benchmarks.evidence.statistics import Sample, compare
+from benchmarks.evidence.spread import Sample, compare
 from benchmarks.evidence.timing import Steps
 from benchmarks.evidence.training import Stretch, TrainingCase, short_net
 from ipu_app.parity import parity_modulus

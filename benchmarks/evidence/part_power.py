@@ -8,7 +8,7 @@ from benchmarks.evidence.jobs import Job, Row
 from benchmarks.evidence.names import NORM_NAMES
 from benchmarks.evidence.power import NORMS, PARTS, PowerCase
 from benchmarks.evidence.settings import Settings
-from benchmarks.evidence.statistics import Sample
+from benchmarks.evidence.spread import Sample
 from benchmarks.evidence.timing import Steps
 
 NAME = "power"

@@ -12,7 +12,7 @@ from benchmarks.evidence import part_power as power
 from benchmarks.evidence.jobs import Row
 from benchmarks.evidence.names import COLOURS, MARKS, NORM_NAMES
 from benchmarks.evidence.settings import Settings
-from benchmarks.evidence.statistics import Sample
+from benchmarks.evidence.spread import Sample
 
 WIDTH_IN, DPI = 5.2, 130
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"

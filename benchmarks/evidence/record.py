@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import time
 from dataclasses import asdict
 from importlib import import_module
@@ -18,6 +19,7 @@ from benchmarks.evidence.jobs import Job, Row, run_jobs
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.timing import time_steps
+from ipu_app.data.datasets import open_source
 
 Progress = Callable[[str], None]
 _COMMAND = "python -m benchmarks.evidence"
@@ -43,6 +45,7 @@ def make_record(
         "workers": workers,
         "machine": machine(),
         "versions": versions(),
+        "data": data(),
         "settings": asdict(settings),
         "parts": {name: _part_record(name, rows, timings[name], settings) for name in parts},
     }
@@ -93,16 +96,29 @@ def versions() -> Dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
+def data() -> Dict[str, str]:
+    """Return which images these are, and their hash."""
+    source = open_source(None, "train", 32)
+    return {"kind": source.kind, "manifest": source.manifest_hash[:12]}
+
+
 def write_results(record: Dict[str, Any], settings: Settings, folder: Path) -> None:
     """Write the record as JSON, the page and the pictures."""
     from benchmarks.evidence.plots import draw
     from benchmarks.evidence.report import to_markdown
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "evidence.json").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    (folder / "evidence.json").write_text(to_json(record), encoding="utf-8")
     (folder / "evidence.md").write_text(to_markdown(record, settings), encoding="utf-8")
     for name, part in record["parts"].items():
         draw(name, part, settings, folder / f"evidence_{name}.png")
+
+
+def to_json(record: Dict[str, Any]) -> str:
+    """Return the record as JSON text, lists and objects without further ones inside on one line."""
+    text = json.dumps(record, indent=1)
+    leaves = re.compile(r"([\[{])\s+([^\[\]{}]*?)\s+([\]}])")
+    return leaves.sub(lambda m: m[1] + re.sub(r"\n\s*", " ", m[2]) + m[3], text) + "\n"
 
 
 def rounded(value: Any) -> Any:

@@ -17,7 +17,7 @@ HEAD = """# Do the methods do what they say?
 
 Small experiments, all *measured* on {cpu} ({cores} cores, one thread per process), seeds {seeds}; values are
 mean ± standard deviation over the seeds. *Clearly* means: the means are farther apart than their two standard
-deviations together. What is seen on handwritten digits in minutes need not hold on ImageNet, nor the other
+deviations together. What is seen on {data} in minutes need not hold on ImageNet, nor the other
 way round. The sentences are made from the numbers. `{command}` repeats it ({minutes:.1f} minutes
 here); every single value is in `evidence.json`.
 """
@@ -32,6 +32,7 @@ def to_markdown(record: Mapping[str, Any], settings: Settings) -> str:
             cores=machine["cores"],
             seeds=", ".join(map(str, settings.seeds)),
             command=record["command"],
+            data=record["data"]["kind"],
             minutes=record["wall_s"] / 60,
         )
     ]

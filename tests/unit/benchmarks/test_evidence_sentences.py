@@ -11,7 +11,7 @@ from benchmarks.evidence import part_half_resolution as half
 from benchmarks.evidence import part_micro_batch as micro
 from benchmarks.evidence import part_power as power
 from benchmarks.evidence.settings import FULL, QUICK
-from benchmarks.evidence.statistics import Sample, compare
+from benchmarks.evidence.spread import Sample, compare
 
 SETTINGS = replace(QUICK, seeds=(0, 1, 2), micro_batches=(2, 32))
 WOBBLE = {0: -0.01, 1: 0.0, 2: 0.01}  # of the three seeds: standard deviation 0.01
