@@ -22,6 +22,8 @@ VERBS = {
 }
 
 
+# what the system says of a path that a user gave: the wrong kind of thing is there, or it may not be used
+WRONG_PATHS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 READER_GONE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -29,7 +31,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one verb; bad input ends with one line on standard error and exit code 2."""
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, *WRONG_PATHS) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 2
     except ConnectionError as error:  # another process of the job is gone, or who reads our output (`| head`)

@@ -262,7 +262,8 @@ def make_session(
         model_description=describe_model(spec, resolution),
         data_description=f"{train_set.describe()}; validation: {len(val_set)} images",
         data_content=f"train: {train_set.content()}\nval: {val_set.content()}",
-        data_notes=lambda: data_notes({"train": train_set, "val": val_set}),
+        data_problems=data_problems({"train": train_set, "val": val_set}),
+        data_notes=lambda: skipped_notes({"train": train_set, "val": val_set}),
         logs_per_epoch=config.tracking.logs_per_epoch,
         validate_every=config.evaluate.every_epochs,
     )
@@ -295,11 +296,18 @@ def describe_model(spec: EfficientNetSpec, resolution: int) -> str:
     )
 
 
-def data_notes(datasets: Mapping[str, ImageDataset]) -> List[str]:
-    """Return what is wrong with the data, as far as it has been read."""
+def data_problems(datasets: Mapping[str, ImageDataset]) -> List[str]:
+    """Return what is wrong with the data by the looks of their folders, before any image is read."""
+    problems = [problem for dataset in datasets.values() for problem in dataset.source.problems]
+    if any(dataset.num_classes == 1 for dataset in datasets.values()):
+        problems.append("there is only one class: nothing to tell apart, and so nothing to learn")
+    return problems
+
+
+def skipped_notes(datasets: Mapping[str, ImageDataset]) -> List[str]:
+    """Return which images turned out to be unreadable so far."""
     notes = []
     for split, dataset in datasets.items():
-        notes += list(dataset.source.problems)
         if dataset.num_skipped:
             names = ", ".join(dataset.skipped(3))
             notes.append(f"{split}: {dataset.num_skipped} unreadable images were skipped ({names})")

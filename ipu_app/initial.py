@@ -16,7 +16,7 @@ from ipu_app.models.weights import identify_weights, load_weights, published_spe
 from ipu_app.runtime.base import Weights
 from ipu_app.training.rundir import read_json
 
-_HEAD = "blocks.Top.fc."
+HEAD = "blocks.Top.fc."  # the names of the classifier's weights begin so
 
 
 def needed_settings(file: Path, given: Sequence[str]) -> Dict[str, Any]:
@@ -80,19 +80,21 @@ def is_own(state: Mapping[str, Tensor]) -> bool:
 
 
 def _own_description(file: Path) -> Any:
-    """Return (spec, normalisation) of the ``model.json`` that ``export`` wrote beside the weights."""
-    beside = file.parent / "model.json"
-    if not beside.is_file():
+    """Return (spec, normalisation) of the ``model.json`` of an export, or of a checkpoint's run."""
+    folder = file.resolve().parent
+    described = (folder / "model.json", folder.parent.parent / "model.json")
+    found = next((path for path in described if path.is_file()), None)
+    if found is None:
         return None, None
-    data = read_json(beside)
+    data = read_json(found)
     return EfficientNetSpec.from_dict(data["spec"]), data["normalise"]
 
 
 def _own_weights(file: Path, state: Weights, own: Weights, *, reset_head: bool) -> Weights:
-    kept = {name: value for name, value in own.items() if reset_head and name.startswith(_HEAD)}
+    kept = {name: value for name, value in own.items() if reset_head and name.startswith(HEAD)}
     found = {**state, **kept}
     wrong = [name for name in own if name not in found or found[name].shape != own[name].shape]
-    if wrong and all(name.startswith(_HEAD) for name in wrong):
+    if wrong and all(name.startswith(HEAD) for name in wrong):
         raise ValueError(f"init={file}: made for another number of classes; add --reset-head")
     if wrong or set(found) - set(own):
         first = (wrong or sorted(set(found) - set(own)))[0]
@@ -117,11 +119,9 @@ def read_state_dict(file: Path) -> Weights:
 
 
 def _read_torch_file(file: Path) -> Weights:
-    import pickle
-
     try:
         state = compat.load_plain(str(file))
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except Exception as error:  # an unpickler fails on other bytes in whatever way they lead it
         raise ValueError(f"init={file}: not a file of plain weights ({type(error).__name__})") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

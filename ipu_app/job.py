@@ -37,6 +37,7 @@ from ipu_app.opening import (
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
 from ipu_app.start import Start, load_resume, start_weights, unfinished_phase
+from ipu_app.start_check import check_weights, class_notes
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
 from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir
@@ -65,9 +66,12 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         first = sessions.open(phase.name)
         check_same(comm, build.facts_that_must_agree(config, first))
         weights = start_weights(start, first)
+        if start.resume or start.from_run:
+            check_weights(start, weights or {}, first.runtime.weights())
         for line in opening_lines(config, first, choice.reason):
             say(line)
-        for line in [*start_lines(start), *plan, *resolution_lines(config, start)]:
+        notes = class_notes(start, first.train_set.classes)
+        for line in [*start_lines(start), *notes, *plan, *resolution_lines(config, start)]:
             say(line)
         for line in _host_lines(config, first, estimate, comm):
             say(line)

@@ -23,6 +23,7 @@ def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List
     why = "" if reason == "asked for" else f" ({reason})"
     lines = [f"device: {info.description}{why}", *(f"note: {note}" for note in info.notes)]
     lines.append(f"data: {session.data_description}")
+    lines += [f"note: {problem}" for problem in session.data_problems]
     if config.data.source is None:
         lines.append(
             "      your own images: DATA=dir (--data dir) with train/<class>/ and val/<class>/, like ImageNet"

@@ -106,7 +106,7 @@ def open_classifier(trained: TrainedModel, run: Path, *, device: str, number: in
     config = load_config(run_dir_of(run).config)
     phase = list(config.phases.values())[-1]
     geometry = inference_geometry(phase, number)
-    parts = build.make_parts(config, phase, trained.file.spec, (BatchGeometry(), geometry), initialise=False)
+    parts = build.make_parts(config, phase, trained.file.spec, (geometry, geometry), initialise=False)
     runtime = build.make_runtime("ipu", config, phase, replace(parts, eval_graph=trained.logits_graph()))
 
     def logits(images: Tensor) -> Tensor:

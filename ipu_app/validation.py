@@ -17,12 +17,11 @@ from ipu_app.runtime.choose import choose_device
 from ipu_app.start import run_dir_of
 from ipu_app.training.metrics import EvalMeter, all_confusion, class_accuracy
 from ipu_app.training.trainer import evaluate
-from pipelines.geometry import BatchGeometry
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found; shares are 0..1, the loss is in nats."""
+    """What a validation found, and on which device; shares are 0..1, the loss is in nats."""
 
     resolution: int
     top1: float
@@ -32,6 +31,7 @@ class Validation:
     weights: str
     notes: Tuple[str, ...]
     classes: Mapping[str, float]
+    device: str = ""
 
     def line(self) -> str:
         """Return one line for a person."""
@@ -55,6 +55,7 @@ class Validation:
             "loss": self.loss,
             "samples": self.samples,
             "weights": self.weights,
+            "device": self.device,
             "notes": list(self.notes),
             "classes": dict(self.classes),
         }
@@ -96,8 +97,7 @@ def validate_at(
     classes = trained.file.classes
     dataset = build.make_dataset(config, phase, "val", resolution, environ=environ, classes=classes)
     _, geometry = build.make_geometries(phase, device, instances=comm.size)
-    geometries = (BatchGeometry(), geometry)
-    parts = build.make_parts(config, phase, trained.file.spec, geometries, initialise=False)
+    parts = build.make_parts(config, phase, trained.file.spec, (geometry, geometry), initialise=False)
     parts.eval_graph.model.load_state_dict(trained.weights)
     runtime = build.make_runtime(device, config, phase, parts, comm)
     try:
@@ -115,6 +115,7 @@ def validate_at(
         loss=means["loss"],
         samples=int(means["samples"]),
         weights=trained.origin,
-        notes=tuple(build.data_notes({"val": dataset})),
+        notes=(*build.data_problems({"val": dataset}), *build.skipped_notes({"val": dataset})),
+        device=runtime.info.description,
         classes={classes[label]: share for label, share in shares.items()},
     )

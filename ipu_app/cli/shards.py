@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the shards of both splits and print what they hold and what was left out."""
+    if not args.data:
+        raise ValueError("data='': give a folder, digits, or generated:N")
     from ipu_app.data.datasets import open_source
     from ipu_app.data.shard_writer import write_shards
 

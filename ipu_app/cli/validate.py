@@ -25,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print loss, top-1 and top-5 at each resolution; returns 0."""
+    for resolution in args.res or ():
+        if resolution < 32:
+            raise ValueError(f"res={resolution}: must be 32 or more")
     from ipu_app.validation import validate_run
 
     results = validate_run(
@@ -38,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(json.dumps([result.to_dict() for result in results], indent=2))
         return 0
+    print(f"device: {results[0].device}")
     for result in results:
         print(result.line())
         if args.per_class:
@@ -49,6 +53,6 @@ def _overrides(args: argparse.Namespace) -> List[str]:
     from ipu_app.cli.train_config import quoted
 
     overrides = [f"device.kind={args.device}"]
-    if args.data:
+    if args.data is not None:
         overrides.append(f"data.source={quoted(args.data)}")
     return overrides + list(args.set)

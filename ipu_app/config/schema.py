@@ -60,6 +60,8 @@ class DataConfig:
     limit_val: Optional[int] = None
 
     def __post_init__(self) -> None:
+        if self.source == "":  # an empty shell variable, most likely
+            raise ValueError("data.source='': give a folder, or leave it out for the embedded digits")
         if self.workers is not None:
             at_least("data.workers", self.workers, 0)
         one_of("data.normalise", self.normalise, ("published", "torchvision"))

@@ -26,7 +26,8 @@ def class_names(folder: Path) -> Tuple[str, ...]:
 def _check(root: Path, split: str) -> Path:
     """The split's folder; ValueError with what is expected where it is missing."""
     if not root.is_dir():
-        raise ValueError(f"data.source={root}: no such folder; expected one with {LAYOUT}")
+        problem = "not a folder" if root.exists() else "no such folder"
+        raise ValueError(f"data.source={root}: {problem}; expected one with {LAYOUT}")
     folder = root / split
     if not folder.is_dir():
         raise ValueError(f"data.source={root}: has no folder {split}/; expected {LAYOUT}")
@@ -57,6 +58,10 @@ class FolderSource(Source):
         self.location = str(folder)
         self.manifest_hash = self._table.digest
         self.problems = self._table.problems + self._differences(present, split)
+        if present and not wanted:
+            raise ValueError(
+                f"data.source={root}: {split}/ has {_shorten(list(present))}, and none of them is in train/"
+            )
         if not len(self._table):
             raise ValueError(f"data.source={root}: no images below {split}/; expected {LAYOUT}")
 

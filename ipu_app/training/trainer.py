@@ -35,8 +35,8 @@ class PhaseSession:
     """All that one phase of training needs.
 
     ``set_epoch`` selects an epoch's order of images; ``data_content`` identifies the images, wherever they
-    are; ``data_notes`` returns what there is to report of the data so far (images skipped), a line each;
-    ``spec`` is the model's; ``train_set`` the images themselves.
+    are; ``data_problems`` is what is wrong with them at first sight, ``data_notes`` returns what turned out
+    to be so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
     """
 
     name: str
@@ -54,6 +54,7 @@ class PhaseSession:
     model_description: str
     data_description: str
     data_content: str
+    data_problems: Sequence[str]
     data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1
