@@ -2,23 +2,12 @@
 
 Real photographs (see make_tree.py) at 500x375, quality 75 to 95, read from files in the page cache; one
 process, one thread, CPU time. All cases take turns in every round, so that another program on the machine
-slows all of them; the ratios are medians over the rounds. Goals: the default loader at 2.5 times
-torchvision's ImageFolder + RandomResizedCrop + PIL (random flip and PILToTensor included), and 80 % of the
-bare JPEG library's full decode.
-
-    OMP_NUM_THREADS=1 python -m benchmarks.decoders --rounds 60
+slows all of them; the ratios are medians over the rounds, to torchvision's ImageFolder + RandomResizedCrop +
+PIL (random flip and PILToTensor included) and to the bare JPEG library's full decode.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import importlib
-import json
-import os
-import platform
-import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -27,6 +16,7 @@ from typing import Any, Callable, Dict, List
 
 import torch
 
+from benchmarks.harness import Spread, ratio, take_turns, timed
 from benchmarks.make_tree import QUALITIES, SIZE, encode, photographs
 from ipu_app.data.datasets import open_dataset
 from ipu_app.data.pixel_ops import choose_pixel_ops
@@ -34,7 +24,7 @@ from ipu_app.data.transforms import Preprocess
 
 IMAGE_PIXELS = 224
 BASELINE, BARE = "torchvision", "bare_simplejpeg"
-_PACKAGES = ("torch", "torchvision", "PIL", "simplejpeg", "cv2", "numpy")
+PASSES = 5  # over all images in a turn: the crops, which are random, differ in cost
 
 Case = Callable[[int], Any]  # prepares the image of that number
 
@@ -101,105 +91,43 @@ def bare_cases(root: Path) -> Dict[str, Case]:
     }
 
 
-def measure(cases: Dict[str, Case], count: int, rounds: int) -> Dict[str, List[float]]:
-    """CPU seconds per image of each case, in every round after a first one that is not kept."""
-    seconds: Dict[str, List[float]] = {name: [] for name in cases}
-    for number in range(rounds + 1):
-        for name, prepare in cases.items():
-            start = time.process_time()
+def _turn(prepare: Case, count: int) -> Callable[[], float]:
+    def all_images() -> None:
+        for _ in range(PASSES):
             for index in range(count):
                 prepare(index)
-            if number:
-                seconds[name].append((time.process_time() - start) / count)
-    return seconds
+
+    return timed(all_images, time.process_time)
 
 
-def summarise(seconds: Dict[str, List[float]]) -> List[Dict[str, Any]]:
-    """A row per case: images/s/core (median and quartiles) and ratios to the baseline and the bare
-    library.
-    """
-    rows = []
-    for name, times in seconds.items():
-        quartiles = [1 / value for value in statistics.quantiles(times, n=4)]
-        ratio = {
-            other: statistics.median(theirs / ours for theirs, ours in zip(seconds[other], times))
-            for other in (BASELINE, BARE)
-        }
-        rows.append(
-            {
-                "case": name,
-                "kind": "measured",
-                "images_per_s_per_core": round(quartiles[1], 1),
-                "quartiles": [round(quartiles[2], 1), round(quartiles[0], 1)],
-                "times_torchvision": round(ratio[BASELINE], 3),
-                "share_of_bare_decode": round(ratio[BARE], 3),
-                "rounds": len(times),
-            }
-        )
-    return rows
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def describe_machine() -> Dict[str, Any]:
-    """Processor, versions, and how busy the machine was."""
-    versions = {name: importlib.import_module(name).__version__ for name in _PACKAGES if _is_installed(name)}
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "load_average": [round(value, 2) for value in os.getloadavg()],
-        "versions": {"python": platform.python_version(), **versions},
-    }
-
-
-def _is_installed(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
-
-
-def main() -> None:
-    """Command line: measure, print a table, write the results."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "decoders.json")
-    args = parser.parse_args()
+def measure(rounds: int) -> List[Dict[str, Any]]:
+    """Make the images, measure all cases, and return a row for each."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", DeprecationWarning)  # torchvision's decoder, here for comparison
-    machine = describe_machine()
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        count = write_images(root)
-        size = sum(path.stat().st_size for path in root.rglob("*.jpg")) / count
-        cases = {**torchvision_cases(root), **bare_cases(root), **our_cases(root, count)}
-        rows = summarise(measure(cases, count, args.rounds))
-    result = {
-        "command": "OMP_NUM_THREADS=1 python -m benchmarks.decoders --rounds " + str(args.rounds),
-        "date": datetime.date.today().isoformat(),
-        "images": f"{count} JPEGs, {SIZE[0]}x{SIZE[1]}, quality {min(QUALITIES)}-{max(QUALITIES)}",
-        "mean_bytes": round(size),
-        "machine": machine,
-        "rows": rows,
-    }
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(result, indent=1) + "\n")
-    print_table(rows, sys.stdout)
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torchvision's decoder, here for comparison
+            root = Path(folder)
+            count = write_images(root)
+            cases = {**torchvision_cases(root), **bare_cases(root), **our_cases(root, count)}
+            turns = {name: _turn(prepare, count) for name, prepare in cases.items()}
+            seconds = take_turns(turns, rounds=rounds)
+    finally:
+        torch.set_num_threads(threads)
+    return summarise(seconds, count)
 
 
-def print_table(rows: List[Dict[str, Any]], file: Any) -> None:
-    """The rows for people."""
-    print(f"{'case':24} {'images/s/core':>14} {'x torchvision':>14} {'of bare decode':>15}", file=file)
-    for row in rows:
-        print(
-            f"{row['case']:24} {row['images_per_s_per_core']:14.1f} {row['times_torchvision']:14.2f} "
-            f"{row['share_of_bare_decode']:15.0%}",
-            file=file,
-        )
-
-
-if __name__ == "__main__":
-    main()
+def summarise(seconds: Dict[str, List[float]], count: int) -> List[Dict[str, Any]]:
+    """Return a row per case: images/s per core, and ratios to the baseline and to the bare library."""
+    images = f"{count} JPEGs of {SIZE[0]}x{SIZE[1]}, quality {min(QUALITIES)}-{max(QUALITIES)}"
+    return [
+        {
+            "case": name,
+            "kind": "measured",
+            "images": images,
+            "images_per_s_per_core": Spread.of([PASSES * count / value for value in times]).to_dict(),
+            "times_torchvision": ratio(seconds[BASELINE], times).to_dict(),
+            "share_of_bare_decode": ratio(seconds[BARE], times).to_dict(),
+        }
+        for name, times in seconds.items()
+    ]

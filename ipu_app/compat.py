@@ -73,3 +73,8 @@ def export_onnx(
             opset_version=16,
             **options,
         )
+
+
+def has_fused_sgd() -> bool:
+    """Tell whether torch's SGD has a fused CUDA kernel (since 2.3)."""
+    return "fused" in inspect.signature(torch.optim.SGD.__init__).parameters

@@ -1,0 +1,134 @@
+"""What is measured, as data: networks, settings and the groups that take turns with each other. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Optional, Tuple
+
+LIBRARIES = ("ours", "timm", "torchvision")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network under one setting. ``batch`` in images, ``resolution`` in pixels; ``compile`` is a
+    ``torch.compile`` mode or empty for eager; memory layout is channels_last throughout.
+    """
+
+    model: str = "b0"
+    resolution: int = 128
+    batch: int = 16
+    group_size: int = 1
+    norm: str = "bn"
+    expand_ratio: float = 6.0
+    library: str = "ours"
+    precision: str = "fp32"
+    mode: str = "train"
+    compile: str = ""
+    proxy_rule: str = "quadrature"
+
+    @property
+    def name(self) -> str:
+        """Unique within a run, and readable."""
+        network = f"{self.model} g{self.group_size} {self.norm}"
+        if self.proxy_rule != "quadrature":
+            network += f" {self.proxy_rule}"
+        setting = f"{self.resolution} px, batch {self.batch}, {self.precision}"
+        how = f", compiled ({self.compile})" if self.compile else ""
+        return f"{self.library} {network}, {self.mode}, {setting}{how}"
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data for JSON."""
+        return {**self.__dict__, "case": self.name}
+
+
+def ours(model: str, group_size: int, norm: str, resolution: int, **setting: Any) -> Case:
+    """Return a case of this project's network, with the expand ratio that ``make_spec`` would take."""
+    from ipu_app.models.spec import make_spec
+
+    ratio = make_spec(model, group_size=group_size).expand_ratio
+    return Case(model, resolution, group_size=group_size, norm=norm, expand_ratio=ratio, **setting)
+
+
+def others(case: Case) -> Tuple[Case, ...]:
+    """Return the same case in timm and in torchvision, which have groups of 1 and batch norm only."""
+    plain = replace(case, group_size=1, norm="bn", expand_ratio=6.0)
+    return tuple(replace(plain, library=library) for library in LIBRARIES[1:])
+
+
+@dataclass(frozen=True)
+class Group:
+    """Cases that take turns in the same rounds, so that their ratios mean something."""
+
+    name: str
+    cases: Tuple[Case, ...]
+    rounds: int = 5
+    budget_s: Optional[float] = None
+
+
+CPU_BATCHES = {"b0": 8, "b1": 4, "b2": 4, "b3": 2, "b4": 1, "b5": 1}  # a step takes about a second or less
+NORMS, GROUP_SIZES = ("bn", "gn", "ln", "ln_pn"), (1, 4, 16, 64)
+
+
+def bar_groups() -> Tuple[Group, ...]:
+    """What the bars compare: B0 at 128 pixels in both precisions, and native against half resolution."""
+    plain, grouped = ours("b0", 1, "bn", 128), ours("b0", 16, "gn", 128)
+    proxy = ours("b0", 16, "ln_pn", 128)
+    half = replace(plain, precision="bf16")
+    return (
+        Group(
+            "B0 at 128 px, float32",
+            (plain, *others(plain), grouped, proxy, replace(proxy, proxy_rule="quantile200")),
+            rounds=11,
+        ),
+        Group("B0 at 128 px, bfloat16 autocast", (half, *others(half)), rounds=7),
+        Group(
+            "B0: native and half resolution",
+            (ours("b0", 1, "bn", 224), ours("b0", 16, "gn", 160), ours("b0", 16, "ln_pn", 160)),
+            rounds=5,
+        ),
+    )
+
+
+def compiled_groups() -> Tuple[Group, ...]:
+    """The same under ``torch.compile``, which takes minutes to compile on a CPU."""
+    grouped, proxy = ours("b0", 16, "gn", 128), ours("b0", 16, "ln_pn", 128)
+    cases = (grouped, proxy, replace(proxy, proxy_rule="quantile200"))
+    return (Group("B0 compiled", tuple(replace(case, compile="default") for case in cases), rounds=11),)
+
+
+def network_groups(*, batches: Dict[str, int], precision: str = "fp32") -> Tuple[Group, ...]:
+    """B0 to B5 at native and half resolution beside the other libraries; then every G and norm for B0.
+
+    ``batches``: images by model; a model that is not in it is left out.
+    """
+    groups = []
+    for model, batch in batches.items():
+        setting = {"batch": batch, "precision": precision}
+        groups += [_training_group(model, setting), _inference_group(model, setting)]
+    if "b0" in batches:
+        native = _resolutions("b0")[0]
+        setting = {"batch": batches["b0"], "precision": precision}
+        cases = tuple(ours("b0", group, norm, native, **setting) for group in GROUP_SIZES for norm in NORMS)
+        groups.append(Group("B0: group size and norm, training", cases, rounds=3))
+    return tuple(groups)
+
+
+def _training_group(model: str, setting: Dict[str, Any]) -> Group:
+    native, half = _resolutions(model)
+    plain = ours(model, 1, "bn", native, **setting)
+    proxy = [ours(model, 16, "ln_pn", resolution, **setting) for resolution in (native, half)]
+    return Group(f"{model.upper()}: training", (plain, *others(plain), *proxy), rounds=3)
+
+
+def _inference_group(model: str, setting: Dict[str, Any]) -> Group:
+    native, _ = _resolutions(model)
+    plain = ours(model, 1, "bn", native, mode="infer", **setting)
+    proxy = ours(model, 16, "ln_pn", native, mode="infer", **setting)
+    return Group(f"{model.upper()}: inference", (plain, *others(plain), proxy), rounds=3)
+
+
+def _resolutions(model: str) -> Tuple[int, int]:
+    from ipu_app.models.spec import SIZES
+
+    size = SIZES[model]
+    return size.native, size.half or size.native

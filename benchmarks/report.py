@@ -1,0 +1,157 @@
+"""``report.html`` and the pictures of a run of the benchmarks, made from its results file alone."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from benchmarks.estimates import cell_estimates
+from benchmarks.machine import one_line
+from benchmarks.paper import plot_efficiency
+from benchmarks.results import Results, gpu_results, rows_of
+from benchmarks.tables import (
+    Cell,
+    Table,
+    bars_table,
+    networks_table,
+    paper_table,
+    published_table,
+    small_tables,
+    training_cells,
+)
+from ipu_app.training.html_page import dim, page, picture, table
+from pipelines.published import published_throughputs
+
+PLATFORM_NAMES = {
+    "a100-80gb": "A100",
+    "v100-16gb": "V100",
+    "rtx-3090": "RTX 3090",
+    "mk2": "Mk2",
+    "bow": "Bow",
+}
+
+
+def published_cells() -> Dict[Cell, str]:
+    """Return the published throughputs of one device or of 16 IPUs by cell."""
+    found: Dict[Cell, List[str]] = {}
+    for row in published_throughputs():
+        if row.devices not in ((16,) if row.platform in ("mk2", "bow") else (1,)):
+            continue
+        model, group, norm, *_ = row.case.split("-")
+        cell = (model, int(group[1:]), norm, _resolution(row.case))
+        found.setdefault(cell, []).append(
+            f"{row.images_per_s:.0f} {PLATFORM_NAMES[row.platform]} x{row.devices}"
+        )
+    return {cell: ", ".join(values) for cell, values in found.items()}
+
+
+def _resolution(case: str) -> int:
+    from ipu_app.models.spec import SIZES
+
+    last = case.rsplit("-", 1)[1]
+    size = SIZES[case.split("-")[0]]
+    return {"native": size.native, "half": size.half or size.native}.get(last) or int(last)
+
+
+def make_tables(results: Results, folder: Path) -> List[Table]:
+    """Return all tables that the results have rows for."""
+    gpu = None if "gpu" in _machine(results) else gpu_results(folder)
+    tables = [bars_table(results)]
+    networks = rows_of(results, "networks")
+    if networks:
+        estimates = cell_estimates(training_cells(networks))
+        published = published_cells()
+        tables.append(networks_table(results, "train", estimates=estimates, gpu=gpu, published=published))
+        tables.append(networks_table(results, "infer", gpu=gpu))
+    tables += small_tables(results)
+    if rows_of(results, "paper"):
+        tables.append(paper_table(rows_of(results, "paper")))
+    return [*tables, published_table(published_throughputs())]
+
+
+def _machine(results: Results) -> Mapping[str, Any]:
+    sections = list(results["suites"].values())
+    return sections[-1]["machine"] if sections else {}
+
+
+def write_report(results: Results, folder: Path, tables: Optional[Sequence[Table]] = None) -> Path:
+    """Write the pictures and the page; returns the page's path."""
+    tables = make_tables(results, folder) if tables is None else tables
+    folder.mkdir(parents=True, exist_ok=True)
+    efficiency, speed = folder / "efficiency.png", folder / "networks.png"
+    if rows_of(results, "paper"):
+        plot_efficiency(rows_of(results, "paper"), efficiency)
+    if rows_of(results, "networks"):
+        plot_networks(rows_of(results, "networks"), speed, where=one_line(_machine(results)))
+    parts = [f"<h1>Benchmarks on {html.escape(results['host'])}</h1>", *_sections(results)]
+    for each in tables:
+        parts += [f"<h2>{html.escape(each.title)}</h2>", dim(each.note)]
+        parts.append(table(each.head, each.rows, numbers=each.numbers))
+        if each.title == "Training images/s":
+            parts.append(picture(speed, "training images/s of this project, torchvision and timm, B0 to B5"))
+        if each.title == "The 30 published runs":
+            parts.append(picture(efficiency, "published accuracy over estimated images/s of the 30 runs"))
+    path = folder / "report.html"
+    path.write_text(page(f"Benchmarks on {results['host']}", parts), encoding="utf-8")
+    return path
+
+
+def _sections(results: Results) -> List[str]:
+    lines = []
+    for name, section in results["suites"].items():
+        busy = section["machine"]["load_average"][0]
+        lines.append(
+            f"{name}: {one_line(section['machine'])}, {section['threads']} threads, load {busy} at start, "
+            f"{section['seconds']:.0f} s; {section['command']}"
+        )
+    return [dim(line) for line in lines]
+
+
+def plot_networks(rows: Sequence[Mapping[str, Any]], path: Path, *, where: str) -> None:
+    """Draw images/s over the model for this project and the other libraries, training only."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    series = (
+        ("ours G16 LN+PN, half resolution", "#cc3311", "s--", lambda row: _is_proxy(row, half=True)),
+        ("ours G16 LN+PN", "#cc3311", "s-", lambda row: _is_proxy(row, half=False)),
+        ("ours G1 BN", "#222222", "o-", lambda row: _is_plain(row, "ours")),
+        ("timm", "#4477aa", "^-", lambda row: _is_plain(row, "timm")),
+        ("torchvision", "#66ccee", "v-", lambda row: _is_plain(row, "torchvision")),
+    )
+    figure = Figure(figsize=(8, 5), constrained_layout=True)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for label, colour, style, belongs in series:
+        found = {row["model"]: row["images_per_s"] for row in rows if "images_per_s" in row and belongs(row)}
+        if not found:
+            continue
+        names = sorted(found)
+        medians = [found[name]["median"] for name in names]
+        below = [found[name]["median"] - found[name]["low"] for name in names]
+        above = [found[name]["high"] - found[name]["median"] for name in names]
+        shown = [name.upper() for name in names]
+        axes.errorbar(
+            shown, medians, yerr=[below, above], fmt=style, color=colour, ms=5, label=label, capsize=2
+        )
+    axes.set_yscale("log")
+    axes.set_ylabel("training images/s (measured)")
+    axes.set_title(where, fontsize=9)
+    axes.grid(alpha=0.25, which="both")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=9)
+    figure.savefig(str(path), dpi=130)
+
+
+def _is_plain(row: Mapping[str, Any], library: str) -> bool:
+    plain = row["group_size"] == 1 and row["norm"] == "bn"
+    return row["mode"] == "train" and row["library"] == library and plain
+
+
+def _is_proxy(row: Mapping[str, Any], *, half: bool) -> bool:
+    from ipu_app.models.spec import SIZES
+
+    native = row["resolution"] == SIZES[row["model"]].native
+    ours = row["library"] == "ours" and row["group_size"] == 16 and row["norm"] == "ln_pn"
+    return row["mode"] == "train" and ours and native != half

@@ -1,0 +1,139 @@
+"""The suites that ``make bench`` knows: what each measures, and which run unless asked otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Callable, Dict, List, Sequence, Tuple
+
+from benchmarks.cases import CPU_BATCHES, LIBRARIES, Case, Group, bar_groups, compiled_groups, network_groups
+from benchmarks.measure import measure_group
+from benchmarks.workers import Worker
+
+Row = Dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how a run of the benchmarks measures. ``say`` gets a line per result as it comes."""
+
+    device: str
+    threads: int
+    say: Callable[[str], None]
+
+    def make_worker(self, case: Case) -> Worker:
+        """Start the process of one case."""
+        return Worker(case, device=self.device, threads=self.threads)
+
+    def measure_groups(self, groups: Sequence[Group]) -> List[Row]:
+        """Measure groups one after the other."""
+        from benchmarks.networks import is_installed
+
+        installed = tuple(library for library in LIBRARIES if is_installed(library))
+        rows: List[Row] = []
+        for group in groups:
+            self.say(f"{group.name}:")
+            rows += measure_group(group, self.make_worker, installed=installed, say=self._indented)
+        return rows
+
+    def _indented(self, line: str) -> None:
+        self.say(f"  {line}")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One suite: ``measure`` returns its rows. ``default`` ones run when none is named."""
+
+    name: str
+    what: str
+    measure: Callable[[Bench], List[Row]]
+    devices: Tuple[str, ...] = ("cpu", "cuda")
+    default: bool = True
+
+
+def _bars(bench: Bench) -> List[Row]:
+    return bench.measure_groups(bar_groups())
+
+
+def _compiled(bench: Bench) -> List[Row]:
+    return bench.measure_groups(compiled_groups())
+
+
+def _networks(bench: Bench) -> List[Row]:
+    if bench.device == "cpu":
+        return bench.measure_groups(network_groups(batches=CPU_BATCHES))
+    from benchmarks.sweep import swept_groups
+
+    return bench.measure_groups(swept_groups(bench.make_worker, bench.say))
+
+
+def _simulator(bench: Bench) -> List[Row]:
+    from benchmarks import simulator
+
+    return _said(bench, [simulator.measure(name, rounds=7) for name in simulator.CASES])
+
+
+def _loader(bench: Bench) -> List[Row]:
+    from benchmarks import decoders
+
+    return _said(bench, decoders.measure(rounds=25))
+
+
+def _paper(bench: Bench) -> List[Row]:
+    from benchmarks.paper import paper_rows
+
+    return paper_rows()
+
+
+def _commands(kind: str, bench: Bench) -> List[Row]:
+    from benchmarks import commands
+
+    measure = {"startup": commands.measure_start_up, "planning": commands.measure_planning}[kind]
+    return _said(bench, measure(rounds=5))
+
+
+def _said(bench: Bench, rows: List[Row]) -> List[Row]:
+    for row in rows:
+        bench.say(f"  {row['case']}: {_headline(row)}")
+    return rows
+
+
+def _headline(row: Row) -> str:
+    if "ratio" in row:
+        return f"{row['ratio']['median']:.3f} times the CPU's time"
+    if "spread_s" in row:
+        return f"{row['spread_s']['median']:.2f} s"
+    return (
+        f"{row['images_per_s_per_core']['median']:.0f} images/s per core, "
+        f"{row['times_torchvision']['median']:.2f} times torchvision's"
+    )
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite("startup", "start of the command line", partial(_commands, "startup"), ("cpu",)),
+        Suite("bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
+        Suite("simulator", "the simulated IPU against the CPU runtime", _simulator, ("cpu",)),
+        Suite("loader", "decoding and augmenting JPEGs", _loader, ("cpu",)),
+        Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
+        Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
+        Suite("networks", "B0 to B5, training and inference", _networks),
+        Suite(
+            "compiled", "norms under torch.compile (minutes to compile)", _compiled, ("cpu",), default=False
+        ),
+    )
+}
+
+
+def chosen_suites(names: Sequence[str], device: str) -> List[Suite]:
+    """Return the suites of these names (none: the default ones) that measure on a device; refuse unknown."""
+    for name in names:
+        if name not in SUITES:
+            raise ValueError(f"SUITE={name}: choose from {', '.join(SUITES)}")
+        if device not in SUITES[name].devices:
+            raise ValueError(
+                f"SUITE={name}: measures on {' and '.join(SUITES[name].devices)}, not on {device}"
+            )
+    wanted = [SUITES[name] for name in names] or [suite for suite in SUITES.values() if suite.default]
+    return [suite for suite in wanted if device in suite.devices]

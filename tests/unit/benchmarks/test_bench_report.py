@@ -1,0 +1,154 @@
+"""From rows to claims, tables and the page, whatever was or was not measured."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+
+from benchmarks.bars import BARS, bar_rows
+from benchmarks.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
+from benchmarks.machine import describe_machine, host_kind
+from benchmarks.paper import paper_row, published_accuracies
+from benchmarks.report import published_cells, write_report
+from benchmarks.results import add_suite, gpu_results, read_results, results_path
+from benchmarks.tables import NOT_MEASURED, bars_table, networks_table
+from pipelines.published import published_runs
+
+MACHINE = {
+    "cpu": "a processor",
+    "cores": 2,
+    "load_average": [0.1, 0.1, 0.1],
+    "date": "2026-01-01",
+    "versions": {"torch": "2.0"},
+}
+
+
+def measured(case: Case, seconds: List[float]) -> Dict[str, Any]:
+    rates = [case.batch / value for value in seconds]
+    spread = {"median": rates[0], "low": min(rates), "high": max(rates), "repeats": len(rates)}
+    facts = {"kind": "measured", "first_step_s": 1.0, "peak_memory_mb": 10, "seconds": seconds}
+    return {"group": "g", **case.to_dict(), **facts, "images_per_s": spread}
+
+
+def results_with(rows: List[Dict[str, Any]], suite: str = "bars") -> Dict[str, Any]:
+    section = {"machine": MACHINE, "threads": 2, "command": "c", "seconds": 1.0, "rows": rows}
+    return {"host": "cpu-2core", "suites": {suite: section}}
+
+
+def bars_by_claim(results: Dict[str, Any]) -> Dict[str, Dict[str, Any]]:
+    return {row["claim"]: row for row in bar_rows(results["suites"])}
+
+
+def test_the_first_claim_compares_with_the_faster_of_the_others() -> None:
+    plain, timm, torchvision = bar_groups()[0].cases[:3]
+    rows = [measured(plain, [1.0, 1.0]), measured(timm, [1.5, 1.5]), measured(torchvision, [1.2, 1.2])]
+    row = bars_by_claim(results_with(rows))[BARS[0].claim]
+    assert row["found"]["median"] == pytest.approx(1.2) and row["met"] is True
+    slow = [measured(plain, [1.3, 1.3]), *rows[1:]]
+    assert bars_by_claim(results_with(slow))[BARS[0].claim]["met"] is False
+
+
+def test_the_cost_of_proxy_norm_is_over_group_norm() -> None:
+    cases = {(case.norm, case.proxy_rule): case for case in bar_groups()[0].cases if case.group_size == 16}
+    rows = [
+        measured(cases["gn", "quadrature"], [1.0]),
+        measured(cases["ln_pn", "quadrature"], [1.1]),
+        measured(cases["ln_pn", "quantile200"], [1.4]),
+    ]
+    found = [row for row in bar_rows(results_with(rows)["suites"]) if "eager" in row["claim"]]
+    assert [row["found"]["median"] for row in found] == [1.1, 1.4]
+    assert [row["met"] for row in found] == [True, None]  # the original's rule is shown, not judged
+
+
+def test_every_claim_finds_its_rows_in_its_suite() -> None:
+    """The settings that the claims look for are those that the groups measure."""
+    rows = [measured(case, [1.0]) for group in bar_groups() for case in group.cases]
+    wanted = [bar for bar in BARS if bar.suite == "bars"]
+    assert len(wanted) == 5
+    assert all(bar.measure(rows) is not None for bar in wanted)
+
+
+def test_what_was_not_measured_says_so() -> None:
+    results = results_with([])
+    assert {row["kind"] for row in bar_rows(results["suites"])} == {"not measured"}
+    assert all(row[1] == NOT_MEASURED for row in bars_table(results).rows)
+
+
+def test_an_absent_library_is_a_cell_that_says_so() -> None:
+    case = Case(batch=8, resolution=224)
+    timm, torchvision = others(case)
+    absent = {"group": "g", "kind": "measured", **timm.to_dict(), "not_measured": "timm is not installed"}
+    rows = [measured(case, [0.5]), absent, measured(torchvision, [1.0])]
+    (line,) = networks_table(results_with(rows, "networks"), "train").rows
+    assert line[:5] == ["B0 G1 BN", "224", "16 ±0 %", "8 ±0 %", "timm is not installed"]
+
+
+def test_gpu_cells_come_from_a_gpu_file_only(tmp_path: Path) -> None:
+    assert gpu_results(tmp_path) is None
+    case = Case(batch=8, resolution=224)
+    rows = results_with([measured(case, [0.5])], "networks")
+    estimate = {"model": "b0", "group_size": 1, "norm": "bn", "resolution": 224}
+    for platform in ("mk2", "bow"):
+        estimate.update({f"{platform}_images_per_s": 3200.0, f"{platform}_error_pct": 5.0})
+    (line,) = networks_table(rows, "train", estimates=[estimate]).rows
+    assert line[-3:-1] == [NOT_MEASURED, NOT_MEASURED]
+    on_gpu = copy.deepcopy(rows)
+    on_gpu["host"] = "h100"
+    (line,) = networks_table(rows, "train", estimates=[estimate], gpu=on_gpu).rows
+    assert line[-3:-1] == ["16", "200.0"]
+
+
+def test_results_keep_the_other_suites(tmp_path: Path) -> None:
+    path = results_path("cpu-2core", tmp_path)
+    section = results_with([])["suites"]["bars"]
+    add_suite(path, "cpu-2core", "bars", {**section, "seconds": 5})
+    add_suite(path, "cpu-2core", "loader", section)
+    results = add_suite(path, "cpu-2core", "bars", {**section, "seconds": 7})
+    assert results == read_results(path)
+    assert {name: part["seconds"] for name, part in results["suites"].items()} == {"bars": 7, "loader": 1.0}
+    assert [each.name for each in tmp_path.iterdir()] == ["cpu-2core.json"]
+
+
+def test_page_stands_alone(tmp_path: Path) -> None:
+    rows = [measured(case, [0.5]) for group in network_groups(batches={"b0": 8})[:2] for case in group.cases]
+    page = write_report(results_with(rows, "networks"), tmp_path).read_text(encoding="utf-8")
+    assert "data:image/png;base64," in page and 'src="http' not in page
+    assert "NVIDIA DeepLearningExamples" in page and "not measured" in page
+
+
+def test_published_cells_hold_single_gpus_and_pod16s() -> None:
+    cells = published_cells()
+    assert cells["b0", 1, "bn", 224] == "2489 A100 x1, 1301 V100 x1, 1752 RTX 3090 x1"
+    assert cells["b4", 16, "gn", 380] == "4660 Mk2 x16, 8936 Bow x16"
+
+
+def test_network_groups_cover_what_the_suite_promises() -> None:
+    cases = [case for group in network_groups(batches=CPU_BATCHES) for case in group.cases]
+    assert {case.model for case in cases} == {"b0", "b1", "b2", "b3", "b4", "b5"}
+    assert {(case.group_size, case.norm) for case in cases if case.model == "b0"} >= {
+        (group, norm) for group in (1, 4, 16, 64) for norm in ("bn", "gn", "ln", "ln_pn")
+    }
+    assert {case.library for case in cases} == {"ours", "timm", "torchvision"}
+    assert {case.mode for case in cases} == {"train", "infer"}
+
+
+def test_paper_rows_join_what_was_published_with_estimates(tmp_path: Path) -> None:
+    accuracies = published_accuracies()
+    assert set(accuracies) == set(published_runs())
+    run = published_runs()["b0-g16-gn-native"]
+    row = paper_row(run, {"XDG_CACHE_HOME": str(tmp_path)})
+    assert (row["published_top1_pct"], row["published_images_per_s"]) == (79.09, 29700)
+    assert abs(row["estimated_images_per_s"] / 29700 - 1) < 0.15
+    assert row["estimated_best_images_per_s"] >= row["estimated_images_per_s"]
+
+
+def test_host_kinds() -> None:
+    assert host_kind({"cores": 2}) == "cpu-2core"
+    assert host_kind({"cores": 16, "gpu": "NVIDIA H100 80GB HBM3"}) == "h100"
+    assert host_kind({"cores": 16, "gpu": "NVIDIA H200"}) == "h200"
+    assert host_kind({"cores": 16, "gpu": "NVIDIA GeForce RTX 4090"}) == "nvidia-geforce-rtx-4090"
+    assert json.dumps(describe_machine())
