@@ -78,3 +78,9 @@ def export_onnx(
 def has_fused_sgd() -> bool:
     """Tell whether torch's SGD has a fused CUDA kernel (since 2.3)."""
     return "fused" in inspect.signature(torch.optim.SGD.__init__).parameters
+
+
+def without_buffer_sync() -> Dict[str, bool]:
+    """Return the option by which DistributedDataParallel leaves buffers alone; torch 2.13 renamed it."""
+    options = inspect.signature(torch.nn.parallel.DistributedDataParallel.__init__).parameters
+    return {"forward_sync_buffers" if "forward_sync_buffers" in options else "broadcast_buffers": False}

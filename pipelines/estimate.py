@@ -102,7 +102,7 @@ class StepEstimate:
         return (
             f"estimated {self.images_per_s:.0f} images/s (expected error {self.error_pct:.0f} %{extra}), "
             f"step {1e3 * self.step_s:.1f} ms, bubble {100 * self.bubble_fraction:.1f} %, "
-            f"memory {' '.join(f'{mb:.0f}' for mb in self.memory_mb)} MB/IPU counted"
+            f"memory {', '.join(f'{mb:.0f}' for mb in self.memory_mb)} MB/IPU counted"
         )
 
 

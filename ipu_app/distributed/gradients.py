@@ -24,6 +24,8 @@ from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Tuple
 import torch
 from torch import nn
 
+from ipu_app import compat
+
 BUCKET_BYTES = 25 * 1024 * 1024
 """Bucket size, DistributedDataParallel's default: large enough to use the link, small enough to start
 early.
@@ -54,7 +56,7 @@ class WrappedGradients(GradientSync):
     """
 
     def __init__(self, model: nn.Module, **options: Any) -> None:
-        wrapped = nn.parallel.DistributedDataParallel(model, broadcast_buffers=False, **options)
+        wrapped = nn.parallel.DistributedDataParallel(model, **compat.without_buffer_sync(), **options)
         super().__init__(wrapped)
         self._wrapped = wrapped
 
