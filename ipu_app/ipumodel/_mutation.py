@@ -6,6 +6,8 @@ from typing import Dict, Optional, Set
 
 from ._graph import Graph, Node, written_values
 
+# what the program runs as a reshape, because strides on the host may differ from those of the trace
+RESHAPES = ("view", "_unsafe_view")
 # batch norm writes its running statistics only when it uses the batch's own
 _TRAINING_FLAG = {"native_batch_norm": 5, "_native_batch_norm_legit": 5, "cudnn_batch_norm": 5}
 
@@ -31,10 +33,17 @@ def written_roots(graph: Graph) -> Set[int]:
     return found
 
 
-def writes_through_views(graph: Graph) -> bool:
-    """Whether some operation writes into a view of another value, which has to be one on the host too."""
-    roots = written_roots(graph)
-    return any(value not in roots for node in graph.nodes for value in _written(node))
+def writes_through_reshapes(graph: Graph) -> bool:
+    """Whether some operation writes into what a `view` made, on the host perhaps a copy, or into a part of
+    that.
+    """
+    reshaped: Set[int] = set()
+    for node in graph.nodes:
+        if reshaped.intersection(_written(node)):
+            return True
+        if node.name in RESHAPES or (_is_view(node) and reshaped.intersection(node.reads())):
+            reshaped.update(output for output in node.outputs if output is not None)
+    return False
 
 
 def write_through_steps(graph: Graph) -> Optional[Node]:

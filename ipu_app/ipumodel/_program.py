@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, List, Set, Tuple
 import torch
 
 from ._graph import Graph, Node, Ref, map_structure, written_values
-from ._mutation import writes_through_views, written_roots
+from ._mutation import RESHAPES, writes_through_reshapes, written_roots
 from ._numerics import Emulation
 from ._overflow import can_overflow, trap
 from ._rules_ops import RANDOM_OPS, base_name
@@ -159,7 +159,7 @@ def _memory_format(graph: Graph) -> torch.memory_format:
     a group norm without weight.
     """
     bare_norm = any(node.name == "native_group_norm" and node.args[1] is None for node in graph.nodes)
-    return torch.contiguous_format if bare_norm or writes_through_views(graph) else torch.channels_last
+    return torch.contiguous_format if bare_norm or writes_through_reshapes(graph) else torch.channels_last
 
 
 def _holds_ref(item: Any) -> bool:
@@ -173,7 +173,7 @@ def _on_host(node: Node) -> Tuple[Any, Tuple[Any, ...], Dict[str, Any]]:
     host = lambda item: CPU if isinstance(item, torch.device) else item  # noqa: E731
     args, kwargs = map_structure((tuple(node.args), dict(node.kwargs)), host)
     func = node.func
-    if node.name in ("view", "_unsafe_view"):  # strides on the host may differ from those of the trace
+    if node.name in RESHAPES:
         func = torch.ops.aten.reshape.default
     return func, args, kwargs
 
