@@ -86,7 +86,8 @@ def _speed(timing: Mapping[str, Any], group: int, first: int) -> str:
         return "which no other size undercuts"
     ratio = timing[f"G{group}"]["ratio"]
     return (
-        f"{ratio['median']:.2f} times that of groups of {first} ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        f"{ratio['median']:.2f} times that of groups of {first} "
+        f"(quartiles {ratio['low']:.2f} to {ratio['high']:.2f})"
     )
 
 
@@ -140,7 +141,7 @@ def about(settings: Settings) -> List[str]:
         "for groups of 16. "
         f"{size.images} digits of {RESOLUTION} px, {size.epochs} epochs, {size.updates} updates of "
         f"{size.global_batch} images. The steps are timed in turns in one process, one thread, float32, "
-        "channels_last; the ratio is the median of the turns', with the lowest and highest.",
+        "channels_last; the ratio is the median of the turns', with its quartiles.",
     ]
 
 

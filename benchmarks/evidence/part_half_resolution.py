@@ -10,8 +10,8 @@ from typing import Any, Dict, List, Mapping, Sequence
 from benchmarks.evidence.jobs import Job, Row
 from benchmarks.evidence.part_group_size import step_record
 from benchmarks.evidence.settings import Settings
-from benchmarks.evidence.spread import Sample, compare
-from benchmarks.evidence.timing import Steps
+from benchmarks.evidence.spread import Sample, compare, compare_paired
+from benchmarks.evidence.timing import Steps, median_and_quartiles
 from benchmarks.evidence.training import Stretch, TrainingCase, short_net
 from ipu_app.parity import parity_modulus
 
@@ -20,12 +20,18 @@ NORM = "gn"
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # B0's own: with the stem five layers of stride 2, hence modulo 32
 WIDTH = 0.5
 STEPS = ("native", "half", "fine-tune")  # whose times are measured
+_VERDICTS = {1: "clearly more than", 0: "not clearly different from", -1: "clearly less than"}
 PAPER_EPOCHS = (350, 2)  # of training and of fine-tuning, arXiv 2106.03640
 
 
 def modulus() -> int:
     """Return what the resolutions must agree modulo."""
     return parity_modulus(short_net(NORM, strides=STRIDES, width=WIDTH))
+
+
+def last_map(resolution: int) -> int:
+    """Return the pixels of a side of the last feature map."""
+    return -(-resolution // modulus())
 
 
 def jobs(settings: Settings) -> List[Job]:
@@ -95,8 +101,8 @@ def timing_record(seconds: Mapping[str, List[float]], settings: Settings) -> Dic
 
 def _total_ratio(seconds: Mapping[str, List[float]], epochs: int, tune_epochs: int) -> Dict[str, float]:
     turns = zip(*(seconds[name] for name in STEPS))
-    ratios = sorted((epochs * half + tune_epochs * tune) / (epochs * native) for native, half, tune in turns)
-    return {"median": ratios[len(ratios) // 2], "low": ratios[0], "high": ratios[-1]}
+    ratios = [(epochs * half + tune_epochs * tune) / (epochs * native) for native, half, tune in turns]
+    return median_and_quartiles(ratios)
 
 
 def _tops(rows: Sequence[Row], training: str, stretch: int, resolution: int) -> List[float]:
@@ -110,31 +116,26 @@ def accuracy(rows: Sequence[Row], training: str, stretch: int, resolution: int) 
     return Sample.of(_tops(rows, training, stretch, resolution))
 
 
-def neighbours(settings: Settings) -> List[int]:
-    """Return the tested resolutions near the native one that do not agree with the half one, in pairs.
-
-    Only those are taken whose mirror image around the native resolution is there too, so that a trend with
-    resolution cancels in their mean.
+def neighbours(settings: Settings) -> Dict[str, List[int]]:
+    """Return the tested resolutions just below and just above the native one that do not agree with the half
+    one: nearer than half the modulus.
     """
-    native = settings.native
-    wrong = [
-        r for r in settings.sweep if (r - settings.half) % modulus() and 2 * native - r in settings.sweep
-    ]
-    return [r for r in wrong if abs(r - native) < modulus() // 2]
-
-
-def parity_samples(rows: Sequence[Row], settings: Settings) -> Dict[str, Sample]:
-    """Return top-1 without fine-tuning at the native resolution and, on average, at its neighbours."""
-    around = [_tops(rows, "half", 0, resolution) for resolution in neighbours(settings)]
+    wrong = [r for r in settings.sweep if (r - settings.half) % modulus()]
+    near = [r for r in wrong if abs(r - settings.native) < modulus() // 2]
     return {
-        "matched": accuracy(rows, "half", 0, settings.native),
-        "neighbours": Sample.of([fmean(values) for values in zip(*around)] or [0.0]),
+        "below": [r for r in near if r < settings.native],
+        "above": [r for r in near if r > settings.native],
     }
+
+
+def neighbour_tops(rows: Sequence[Row], resolutions: Sequence[int]) -> List[float]:
+    """Return each seed's mean top-1, without fine-tuning, over some resolutions."""
+    return [fmean(values) for values in zip(*(_tops(rows, "half", 0, r) for r in resolutions))]
 
 
 def sentences(rows: Sequence[Row], timing: Mapping[str, Any], settings: Settings) -> List[str]:
     """Return what half resolution gains and costs, then what the rule of remainders does."""
-    return [_gain(rows, timing, settings), *_parity(rows, settings), _tuned_parity(rows, settings)]
+    return [_gain(rows, timing, settings), _parity(rows, settings), _tuned_parity(rows, settings)]
 
 
 def _gain(rows: Sequence[Row], timing: Mapping[str, Any], settings: Settings) -> str:
@@ -145,40 +146,48 @@ def _gain(rows: Sequence[Row], timing: Mapping[str, Any], settings: Settings) ->
     verdict = {1: "clearly above", 0: "not clearly different from", -1: "clearly below"}[
         compare(tuned, native)
     ]
-    helps = {1: "which lifts it", 0: "which changes it little", -1: "which lowers it"}[compare(tuned, plain)]
+    helps = {1: "which lifts it", 0: "which does not clearly change it", -1: "which lowers it"}
     return (
-        f"Trained at {settings.half} px and fine-tuned at {settings.native} px ({helps}, from "
-        f"{plain.percent()}), the network reaches {tuned.percent()}, {verdict} {native.percent()} of native "
-        f"training, in {total['median']:.2f} times its training time ({total['low']:.2f} to "
-        f"{total['high']:.2f}; by the same step times {paper['median']:.2f} times at the paper's "
-        f"{PAPER_EPOCHS[0]} + {PAPER_EPOCHS[1]} epochs)."
+        f"Trained at {settings.half} px and fine-tuned at {settings.native} px "
+        f"({helps[compare(tuned, plain)]}, from {plain.percent()}), the network reaches {tuned.percent()}, "
+        f"{verdict} {native.percent()} of native training, in {total['median']:.2f} times its training time "
+        f"(quartiles {total['low']:.2f} to {total['high']:.2f}; by the same step times "
+        f"{paper['median']:.2f} times at the paper's {PAPER_EPOCHS[0]} + {PAPER_EPOCHS[1]} epochs)."
     )
 
 
-def _parity(rows: Sequence[Row], settings: Settings) -> List[str]:
-    if not neighbours(settings):
-        return ["The rule of equal remainders was not tested in this run."]
-    found = parity_samples(rows, settings)
-    order = compare(found["matched"], found["neighbours"])
-    verdict = {
-        1: "does clearly better than",
-        0: "is not clearly different from",
-        -1: "does clearly worse than",
-    }[order]
-    return [
+def _parity(rows: Sequence[Row], settings: Settings) -> str:
+    """Compare the native resolution, which agrees, with each side of its neighbourhood, seed by seed."""
+    at = _tops(rows, "half", 0, settings.native)
+    orders, sides = [], []
+    for side, resolutions in neighbours(settings).items():
+        tops = neighbour_tops(rows, resolutions)
+        orders.append(compare_paired(at, tops))
+        listed = ", ".join(map(str, resolutions))
+        sides.append(f"{_VERDICTS[orders[-1]]} just {side} it ({listed} px: {Sample.of(tops).percent()})")
+    better = sum(order > 0 for order in orders)
+    rule = {2: "is seen", 1: "is seen on one side only", 0: "is not seen"}[better]
+    return (
         f"Without fine-tuning, {settings.native} px, which agrees with {settings.half} modulo {modulus()}, "
-        f"{verdict} its neighbours that do not ({found['matched'].percent()} against "
-        f"{found['neighbours'].percent()} on average over {', '.join(map(str, neighbours(settings)))} px): "
-        f"{'as' if order > 0 else 'so that here nothing is seen of what'} the paper's rule says. One pixel "
-        f"more, {settings.mismatched} px, where all stride-2 layers pad elsewhere than in training, has "
-        f"{accuracy(rows, 'half', 0, settings.mismatched).percent()}."
-    ]
+        f"has {Sample.of(at).percent()}: {' and '.join(sides)}, seed by seed; the paper's rule {rule}. "
+        f"But above it the last map grows too, from {last_map(settings.native)} to "
+        f"{last_map(settings.native + 1)} pixels a side{_further(rows, settings)}."
+    )
+
+
+def _further(rows: Sequence[Row], settings: Settings) -> str:
+    """Name the resolutions beyond the native one that agree as well, if any was tested."""
+    agreeing = [r for r in settings.sweep if r > settings.native and (r - settings.half) % modulus() == 0]
+    shown = [f"{r} px with {accuracy(rows, 'half', 0, r).percent()}" for r in agreeing]
+    return f", and what agrees further up does as follows: {', '.join(shown)}" if shown else ""
 
 
 def _tuned_parity(rows: Sequence[Row], settings: Settings) -> str:
     matched = accuracy(rows, "half", 1, settings.native)
     other = accuracy(rows, "half", 2, settings.mismatched)
-    order = compare(matched, other)
+    order = compare_paired(
+        _tops(rows, "half", 1, settings.native), _tops(rows, "half", 2, settings.mismatched)
+    )
     verdict = {1: "is still clearly better", 0: "is not clearly different", -1: "is clearly worse"}
     return (
         f"After fine-tuning at the resolution tested, the matched pair {settings.half} to {settings.native} "
@@ -197,7 +206,7 @@ def tables(rows: Sequence[Row], timing: Mapping[str, Any], settings: Settings) -
     lines += [
         f"| native, {at} px | {at} px | {accuracy(rows, 'native', 0, at).percent()} | {native:.0f} | 1 |",
         f"| half, {settings.half} px | {at} px | {accuracy(rows, 'half', 0, at).percent()} | {half:.0f} "
-        f"| {half / native:.2f} |",
+        f"| {timing['steps']['half']['ratio']['median']:.2f} |",
         f"| half + fine-tune at {at} px | {at} px | {accuracy(rows, 'half', 1, at).percent()} "
         f"| {half:.0f}, then {tuned:.0f} | {total['median']:.2f} |",
         f"| half + fine-tune at {settings.mismatched} px, a mismatched parity | {settings.mismatched} px "
@@ -226,7 +235,10 @@ def about(settings: Settings) -> List[str]:
         f"for half resolution, of {settings.half} px ({100 * share:.0f} % of the pixels); {size.epochs} "
         f"epochs, {size.updates} updates of {size.global_batch} images, then {settings.tune_epochs} "
         f"epochs of the top only on centre crops. Tested on centre crops of {size.test_images} others. Times "
-        "are measured step times (in turns, one core) times the number of steps.",
+        "are measured step times (in turns, one core) times the number of steps. The last map has "
+        f"{last_map(settings.native)} x {last_map(settings.native)} pixels at {settings.native} px and "
+        f"{last_map(settings.native + 1)} x {last_map(settings.native + 1)} just above, where all stride-2 "
+        "layers also pad elsewhere; just below only some do.",
     ]
 
 
@@ -237,5 +249,8 @@ def summary(rows: Sequence[Row], timing: Mapping[str, Any], settings: Settings) 
         "half": {str(r): vars(accuracy(rows, "half", 0, r)) for r in settings.sweep},
         "fine-tuned": vars(accuracy(rows, "half", 1, settings.native)),
         "fine-tuned, mismatched": vars(accuracy(rows, "half", 2, settings.mismatched)),
-        "parity": {name: vars(sample) for name, sample in parity_samples(rows, settings).items()},
+        "neighbours": {
+            side: vars(Sample.of(neighbour_tops(rows, resolutions)))
+            for side, resolutions in neighbours(settings).items()
+        },
     }

@@ -31,6 +31,7 @@ def draw(part: str, record: Mapping[str, Any], settings: Settings, path: Path) -
     drawing(axes, record["rows"], record["timing"], settings)
     for panel in axes:
         panel.grid(alpha=0.3)
+        panel.set_axisbelow(True)
     figure.savefig(str(path), dpi=DPI)
 
 
@@ -90,7 +91,7 @@ def _group_size(axes: Sequence[Any], rows: Sequence[Row], timing: Any, settings:
     ends = [[m - r["low"] for m, r in zip(medians, ratios)], [r["high"] - m for m, r in zip(medians, ratios)]]
     axes[1].bar(places, medians, yerr=ends, capsize=4, color=ORANGE, width=0.6)
     axes[1].set_ylabel(f"training step, times\ngroups of {sizes[0]} (measured)")
-    axes[1].set_title("On one CPU core (median, lowest and highest of the turns)", fontsize=9)
+    axes[1].set_title("On one CPU core (median and quartiles of the turns)", fontsize=9)
     axes[1].set_ylim(0)
     labels = [f"{size}\nratio {groups.EQUAL_COST_RATIOS[size]:g}" for size in sizes]
     for panel in axes:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import Sequence
+from typing import Sequence, Tuple
+
+
+def quartiles(values: Sequence[float]) -> Tuple[float, float]:
+    """Return the values a quarter and three quarters up the sorted list."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,17 @@ class Sample:
     def percent(self) -> str:
         """Return a share (0..1) as text, in percent."""
         return f"{100 * self.mean:.1f} ± {100 * self.std:.1f} %"
+
+
+def compare_paired(a: Sequence[float], b: Sequence[float]) -> int:
+    """Return what ``compare`` does, of values that belong together in pairs, as of one network tested twice.
+
+    Clearly: the mean of the pairs' differences is more than twice their standard deviation.
+    """
+    differences = Sample.of([x - y for x, y in zip(a, b)])
+    if abs(differences.mean) <= 2 * differences.std or differences.mean == 0:
+        return 0
+    return 1 if differences.mean > 0 else -1
 
 
 def compare(a: Sample, b: Sample) -> int:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 import time
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 import torch
 
+from benchmarks.evidence.spread import quartiles
 from benchmarks.evidence.training import Stretch, TrainingCase, make_runtime
 from ipu_app.runtime.base import StepKnobs
 
@@ -39,9 +40,15 @@ def _batch(case: TrainingCase, stretch: Stretch) -> Tuple[torch.Tensor, torch.Te
 
 
 def ratios_to(seconds: Mapping[Any, List[float]], reference: Any) -> Dict[Any, Dict[str, float]]:
-    """Return each step's time over the reference's, round by round: median, lowest and highest."""
+    """Return each step's time over the reference's, round by round: median and quartiles."""
     found = {}
     for name, values in seconds.items():
         ratios = [own / base for own, base in zip(values, seconds[reference])]
-        found[name] = {"median": statistics.median(ratios), "low": min(ratios), "high": max(ratios)}
+        found[name] = median_and_quartiles(ratios)
     return found
+
+
+def median_and_quartiles(ratios: Sequence[float]) -> Dict[str, float]:
+    """Return ``median``, ``low`` and ``high`` quartile of the rounds' ratios."""
+    low, high = quartiles(ratios)
+    return {"median": statistics.median(ratios), "low": low, "high": high}

@@ -11,7 +11,8 @@ from benchmarks.evidence import part_half_resolution as half
 from benchmarks.evidence import part_micro_batch as micro
 from benchmarks.evidence import part_power as power
 from benchmarks.evidence.settings import FULL, QUICK
-from benchmarks.evidence.spread import Sample, compare
+from benchmarks.evidence.spread import Sample, compare, compare_paired
+from benchmarks.evidence.timing import median_and_quartiles
 
 SETTINGS = replace(QUICK, seeds=(0, 1, 2), micro_batches=(2, 32))
 WOBBLE = {0: -0.01, 1: 0.0, 2: 0.01}  # of the three seeds: standard deviation 0.01
@@ -134,8 +135,9 @@ def test_group_sizes_cost_the_same():
         assert (spec.group_size, spec.expand_ratio) == (group, groups.EQUAL_COST_RATIOS[group])
 
 
-def half_rows(matched, around, tuned, other=0.9, native=0.9):
-    sweep = {f"r{r}": matched if r == FULL.native else around for r in FULL.sweep}
+def half_rows(matched, below, above, tuned, other=0.9, native=0.9):
+    near = {True: below, False: above}
+    sweep = {f"r{r}": matched if r == FULL.native else near[r < FULL.native] for r in FULL.sweep}
     rows = []
     for seed, wobble in WOBBLE.items():
         trained = stretch_of(**{name: top + wobble for name, top in sweep.items()})
@@ -155,19 +157,35 @@ def test_time_of_half_resolution_counts_the_fine_tuning():
 
 
 def test_half_resolution_and_parity_are_judged_by_what_was_measured():
-    gain, parity, tuned = half.sentences(half_rows(0.7, 0.5, 0.9), HALF_TIMING, FULL)
+    gain, parity, tuned = half.sentences(half_rows(0.7, 0.5, 0.5, 0.9), HALF_TIMING, FULL)
     assert "which lifts it, from 70.0 ± 1.0 %" in gain and "not clearly different from 90.0" in gain
-    assert (
-        "96 px, which agrees with 64 modulo 32, does clearly better" in parity and ": as the paper" in parity
-    )
+    assert "96 px, which agrees with 64 modulo 32, has 70.0 ± 1.0 %" in parity
+    assert parity.count("clearly more than just") == 2 and "the paper's rule is seen. But above" in parity
+    assert "from 3 to 4 pixels a side" in parity and "128 px with 50.0 ± 1.0 %" in parity
     assert "is not clearly different (90.0 ± 1.0 %) from the mismatched" in tuned
-    gain, parity, tuned = half.sentences(half_rows(0.5, 0.5, 0.8, other=0.7), HALF_TIMING, FULL)
+    gain, parity, tuned = half.sentences(half_rows(0.5, 0.5, 0.5, 0.8, other=0.7), HALF_TIMING, FULL)
     assert "reaches 80.0 ± 1.0 %, clearly below" in gain
-    assert "is not clearly different from its neighbours" in parity and "nothing is seen" in parity
+    assert parity.count("not clearly different from just") == 2 and "rule is not seen" in parity
     assert "is still clearly better (80.0 ± 1.0 %) than" in tuned
+    _, parity, _ = half.sentences(half_rows(0.7, 0.8, 0.5, 0.9), HALF_TIMING, FULL)
+    assert "clearly less than just below" in parity and "rule is seen on one side only" in parity
 
 
-def test_neighbours_mirror_each_other_and_all_break_the_rule():
-    found = half.neighbours(FULL)
-    assert found == [88, 92, 94, 95, 97, 98, 100, 104] and sum(found) / len(found) == FULL.native
+def test_neighbours_all_break_the_rule():
+    assert half.neighbours(FULL) == {"below": [88, 92, 94, 95], "above": [97, 98, 100, 104]}
     assert half.modulus() == 32 and (FULL.native - FULL.half) % 32 == 0
+    assert [half.last_map(r) for r in (64, 95, 96, 97)] == [2, 3, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "differences, order",
+    [([0.2, 0.2, 0.2], 1), ([0.1, 0.2, 0.3], 0), ([0.0, 0.0, 0.0], 0), ([-0.3, -0.28, -0.32], -1)],
+)
+def test_pairs_are_compared_by_their_differences(differences, order):
+    others = [0.25, 0.5, 0.375]
+    assert compare_paired([b + d for b, d in zip(others, differences)], others) == order
+
+
+def test_times_are_shown_with_their_quartiles():
+    ratios = median_and_quartiles([1.0, 9.0, 3.0, 2.0, 4.0, 6.0, 5.0, 8.0, 7.0])
+    assert ratios == {"median": 5.0, "low": 3.0, "high": 7.0}
