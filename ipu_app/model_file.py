@@ -109,5 +109,5 @@ def load_trained(path: Path, *, averaged: bool = True) -> TrainedModel:
     return TrainedModel(
         load_model_file(run_dir_of(path).model),
         checkpoints.load_weights(checkpoint, averaged=averaged),
-        f"{'averaged' if averaged else 'raw'} weights of {checkpoint.name}",
+        checkpoints.describe_weights(checkpoint, averaged=averaged),
     )

@@ -13,6 +13,7 @@ from ipu_app.config.schema import RunConfig
 from ipu_app.estimates import configured_spec, memory_problem
 from ipu_app.parity import parity_warnings
 from ipu_app.start import Start, find_checkpoint, run_dir_of
+from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.trainer import PhaseSession, RunSummary
 from pipelines.estimate import StepEstimate
 
@@ -36,7 +37,8 @@ def start_lines(start: Start) -> List[str]:
     """Return whose weights a run starts with, and what a file of weights brought with it."""
     lines = [f"init: {start.init} sets {' '.join(start.settings)}"] if start.settings else []
     if start.from_run:
-        lines.append(f"start: averaged weights of {find_checkpoint(start.from_run).name} of {start.from_run}")
+        weights = checkpoints.describe_weights(find_checkpoint(start.from_run), averaged=True)
+        lines.append(f"start: {weights} of {start.from_run}")
     return lines
 
 

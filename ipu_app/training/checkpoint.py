@@ -77,6 +77,15 @@ def load_weights(checkpoint: Path, *, averaged: bool) -> Dict[str, Tensor]:
     return weights
 
 
+def describe_weights(checkpoint: Path, *, averaged: bool) -> str:
+    """Return in words what ``load_weights`` returns; they are averaged only where averaging changed them."""
+    import filecmp
+
+    files = [str(checkpoint / f"{name}.safetensors") for name in ("averaged", "weights")]
+    kind = "" if filecmp.cmp(*files, shallow=False) else "averaged " if averaged else "raw "
+    return f"{kind}weights of {checkpoint.name}"
+
+
 def find_checkpoints(folder: Path) -> List[Path]:
     """Return the whole checkpoints of a folder, the oldest first."""
     if not folder.is_dir():

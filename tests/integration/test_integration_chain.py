@@ -144,7 +144,7 @@ def fine_tune(data: Data, place: Place, folder: Path) -> None:
     words += settings(data__limit_train=48, **batch, phases__finetune__batch__torch_micro=16)
     said = command(*words, cwd=folder)
     run = folder / "runs" / "tuned"
-    assert "averaged weights of epoch-0001 of runs/half" in said
+    assert "start: weights of epoch-0001 of runs/half" in said
     (phase,) = load_config(run / "config.yaml").phases.values()
     assert (phase.resolution, phase.trainable, phase.augment.preprocessing) == (64, "Top", "eval")
     assert read_json(run / "summary.json")["steps"] == 3

@@ -16,6 +16,7 @@ from ipu_app.__main__ import main
 from ipu_app.model_file import ModelFile, TrainedModel, load_trained
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
+from ipu_app.training.checkpoint import find_checkpoints
 
 
 def some_images(number: int, resolution: int = 32) -> torch.Tensor:
@@ -33,6 +34,13 @@ def test_safetensors_and_description_rebuild_the_network(images_run: ImagesRun, 
     with torch.no_grad():
         expected = load_trained(images_run.path).logits_graph()(some_images(4))
         assert torch.equal(rebuilt(some_images(4)), expected)
+
+
+def test_weights_are_called_averaged_where_averaging_changed_them(images_run: ImagesRun) -> None:
+    first, second = find_checkpoints(images_run.path / "checkpoints")  # the first average is of one sample
+    assert load_trained(first).origin == "weights of epoch-0001"
+    assert load_trained(second).origin == "averaged weights of epoch-0002"
+    assert load_trained(second, averaged=False).origin == "raw weights of epoch-0002"
 
 
 def test_torchscript_takes_any_batch(images_run: ImagesRun, tmp_path: Path) -> None:
