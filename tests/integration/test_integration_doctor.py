@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from ipu_app.__main__ import main
+from ipu_app.build import make_workers
 from ipu_app.config.load import load_config
+from ipu_app.config.schema import DataConfig
+from ipu_app.host_rate import host_lines
 from ipu_app.tracing import trace_phase
 
 CONFIG = """
@@ -54,3 +58,16 @@ def test_what_poptorch_refuses_is_said_in_one_line(tmp_path: Path, capsys: pytes
     assert main(["doctor", "--trace", str(write(tmp_path, 3))]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "PopTorch refuses to compile" in error and "power of" in error.lower()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system can not restrict a process")
+def test_only_usable_cores_are_counted() -> None:
+    """More loader processes than cores only get in each other's way, and torch warns of them."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert make_workers(DataConfig(source="images")) == 1
+        assert "from 1 loader workers on 1 cores" in host_lines(10.0, workers=1, demand_images_per_s=1.0)[0]
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert make_workers(DataConfig(source="images")) == len(allowed)
