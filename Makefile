@@ -11,6 +11,7 @@ CONFIG ?=
 DEVICE ?= ipu
 ARGS   ?=
 RUN    ?=
+SUITE  ?=
 
 PYTHON ?= python3
 ifeq ($(origin PYTHON),file)
@@ -29,7 +30,7 @@ TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune test test-sdk-pins check lint doctor clean
+.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -43,6 +44,7 @@ help:  ## this list
 	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"
 	@echo "  DEVICE  ipu, cuda, cpu or auto (ipu)  ARGS    anything more for the command, e.g. ARGS='--set seed=1'"
 	@echo "  RUN     a finished run's folder, for finetune"
+	@echo "  SUITE   for bench: $$(sed -n 's/^        Suite("\([a-z]*\)".*/\1/p' benchmarks/suites.py | paste -sd' ')"
 	@echo "  PYTHON  the interpreter to set up with (python3)"
 
 $(VENV)/.run: requirements.txt
@@ -55,6 +57,10 @@ $(VENV)/.run: requirements.txt
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.txt $(VENV)/.run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 setup: $(VENV)/.run  ## create the environment that every other target uses
@@ -76,6 +82,9 @@ plan: $(VENV)/.run  ## estimate and rank plans for IPUS IPUs before anything com
 
 plan-report: $(VENV)/.run  ## the published plans against the planner's, into benchmarks/results
 	@$(PY) -m benchmarks.plan_report $(ARGS)
+
+bench: $(VENV)/.bench  ## measure speed here, beside timm, torchvision, GPUs and estimates for IPUs
+	@$(PY) -m benchmarks $(call flag,SUITE,suite) $(ARGS)
 
 scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
 	@$(PY) -m benchmarks.scaling $(ARGS)

@@ -119,9 +119,7 @@ SUITES = {
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
         Suite("networks", "B0 to B5, training and inference", _networks),
-        Suite(
-            "compiled", "norms under torch.compile (minutes to compile)", _compiled, ("cpu",), default=False
-        ),
+        Suite("compiled", "norms under torch.compile", _compiled, ("cpu",), default=False),
     )
 }
 
