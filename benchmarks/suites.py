@@ -68,8 +68,11 @@ def _networks(bench: Bench) -> List[Row]:
 
 
 def _simulator(bench: Bench) -> List[Row]:
+    import torch
+
     from benchmarks import simulator
 
+    torch.set_num_threads(bench.threads)
     return _said(bench, [simulator.measure(name, rounds=7) for name in simulator.CASES])
 
 
