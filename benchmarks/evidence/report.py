@@ -16,9 +16,10 @@ TITLES = {
 HEAD = """# Do the methods do what they say?
 
 Small experiments, all *measured* on {cpu} ({cores} cores, one thread per process), seeds {seeds};
-values are mean ± standard deviation over the seeds. *Clearly* means: the means are farther apart than their
-two standard deviations together; *seed by seed*: the mean of the differences is more than twice their standard
-deviation. Data: {data}. What is seen there in minutes need not hold on ImageNet, nor the other way round.
+values are mean ± standard deviation over the seeds. *Clearly* means: the means are farther apart than
+their two standard deviations together; *seed by seed*: the mean of the differences is more than twice their
+standard deviation. Data: {data}.
+What is seen there in minutes need not hold on ImageNet, nor the other way round.
 
 The sentences are made from the numbers. `{command}` repeats it ({minutes:.1f} minutes here with
 {workers} worker process(es)); every single value is in `evidence.json`.
