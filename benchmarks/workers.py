@@ -28,14 +28,14 @@ class Worker:
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
-            context.set_forkserver_preload(["benchmarks.networks"])
+            context.set_forkserver_preload(["benchmarks.preload"])
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, case, device, threads), daemon=True)
         self._process.start()
         theirs.close()
 
     def first_step(self) -> Dict[str, Any]:
-        """Build, compile and do the first step; returns first_step_s (seconds) and versions."""
+        """Build, compile and do the first step; returns first_step_s, seconds without imports."""
         return self._ask("build")
 
     def turn(self) -> float:
