@@ -18,13 +18,15 @@ from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
 
 NUM_CLASSES, DROP_CONNECT, SMOOTHING = 1000, 0.2, 0.1
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"fp32": None, "bf16": torch.bfloat16}
 
 
 def make_ours(case: Case) -> nn.Module:
     """Return this project's network."""
     options = {"norm": case.norm, "proxy_rule": case.proxy_rule, "expand_ratio": case.expand_ratio}
-    return EfficientNet(make_spec(case.model, group_size=case.group_size, **options))
+    network = EfficientNet(make_spec(case.model, group_size=case.group_size, **options))
+    network.shares_moments = not case.compile  # as TorchRuntime sets it
+    return network
 
 
 def make_timm(case: Case) -> nn.Module:

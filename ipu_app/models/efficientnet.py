@@ -10,6 +10,7 @@ from torch import nn
 from ipu_app.models.blocks import ConvNormAct, MBConv, Top
 from ipu_app.models.init import init_weights
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.proxy import ProxyActivation, shared_moments
 from ipu_app.models.spec import EfficientNetSpec
 
 BLOCKS = {"mbconv": MBConv}  # what a Section's ``block`` may name
@@ -20,8 +21,11 @@ class EfficientNet(nn.Module):
 
     ``blocks`` holds ``block0`` (stem), ``block1a``, ``block2a``, ... and ``Top``, in order of execution.
     ``initialise`` False saves the seconds that the method's start values take in a network whose weights are
-    loaded next; until then its weights mean nothing.
+    loaded next; until then its weights mean nothing. ``shares_moments`` lets all proxy activations work out
+    their statistics at once, which one device does faster, and a pipeline cannot do.
     """
+
+    shares_moments = False
 
     def __init__(self, spec: EfficientNetSpec, *, initialise: bool = True) -> None:
         super().__init__()
@@ -32,12 +36,14 @@ class EfficientNet(nn.Module):
             blocks[block.name] = BLOCKS[block.kind](spec, block)
         blocks["Top"] = Top(spec, top_conv(spec))
         self.blocks = nn.ModuleDict(blocks)
+        self._proxy_activations = [each for each in self.modules() if isinstance(each, ProxyActivation)]
         if initialise:
             init_weights(self)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, H, W), already normalised -> logits (N, classes)."""
         x = images
-        for block in self.blocks.values():
-            x = block(x)
+        with shared_moments(self._proxy_activations if self.shares_moments else ()):
+            for block in self.blocks.values():
+                x = block(x)
         return x

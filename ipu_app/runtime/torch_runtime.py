@@ -121,6 +121,7 @@ class TorchRuntime(Runtime):
             "model": self.weights(),
             "optimizer": copy.deepcopy(self._optimizer.state_dict()),
             "random": torch.get_rng_state(),
+            **({"random_cuda": torch.cuda.get_rng_state()} if self._settings.device == "cuda" else {}),
         }
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
@@ -130,6 +131,8 @@ class TorchRuntime(Runtime):
             self._optimizer.load_state_dict(state["optimizer"])
         if "random" in state:
             torch.set_rng_state(state["random"])
+        if "random_cuda" in state and self._settings.device == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"])
 
     def _update(self, micro_batches: List[Batch], scale: float) -> Tensor:
         """One weight update; returns (sum of micro-batch losses, sum of correct) on the device."""
@@ -162,6 +165,8 @@ class TorchRuntime(Runtime):
         graph = graph.to(self._settings.device)
         if self._settings.channels_last:
             graph = graph.to(memory_format=torch.channels_last)
+        if not self._settings.compile:  # the compiler joins small operations by itself
+            graph.model.shares_moments = True
         return graph
 
 
