@@ -129,8 +129,7 @@ def make_workers(data: DataConfig) -> int:
 
 def decodes_files(data: DataConfig) -> bool:
     """Tell whether images are read and decoded, rather than in memory or made up."""
-    made = data.source in (None, "digits") or str(data.source).startswith(("synthetic", "generated"))
-    return not made
+    return (data.source or "digits").partition(":")[0] not in ("digits", "generated", "synthetic")
 
 
 def make_parts(

@@ -167,13 +167,12 @@ class IpuRuntime(Runtime):
 
     def _set_knobs(self, knobs: StepKnobs) -> None:
         groups: List[Dict[str, Any]] = self._optimizer.param_groups
-        if all(
-            g["lr"] == knobs.lr and g.get("loss_scaling", knobs.loss_scale) == knobs.loss_scale
-            for g in groups
-        ):
+        same_lr = all(group["lr"] == knobs.lr for group in groups)
+        if same_lr and self._optimizer.loss_scaling == knobs.loss_scale:
             return
         for group in groups:
             group["lr"] = knobs.lr
+        self._optimizer.loss_scaling = knobs.loss_scale
         self._trainer.setOptimizer(self._optimizer)
 
 
