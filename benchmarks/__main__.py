@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import Optional, Sequence
 
 from benchmarks.machine import describe_machine, host_kind, one_line, usable_cores
 from benchmarks.results import FOLDER, add_suite, read_results, results_path
@@ -39,15 +39,14 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run the chosen suites, then report; returns the exit code."""
     args = parse(argv)
+    threads = args.threads or usable_cores()
+    _set_environ(threads)
     device = _device(args.device)
     suites = [] if args.report_only else chosen_suites(args.suite, device)
-    threads = args.threads or usable_cores()
-    os.environ["OMP_NUM_THREADS"] = str(threads)  # before torch starts its pool, here and in every process
     host = host_kind(describe_machine(device))
     path = results_path(host, args.out)
     bench = Bench(device, threads, say=lambda line: print(line, flush=True))
-    for suite in suites:
-        _run(suite, bench, path=path, host=host)
+    failed = [suite.name for suite in suites if not _run(suite, bench, path=path, host=host)]
     results = read_results(path)
     if results is None:
         raise ValueError(f"--report-only: there are no results in {path} yet; run make bench first")
@@ -57,7 +56,16 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for table in tables[: 3 if "networks" in results["suites"] else 1]:
         print_table(table)
     print(f"results: {path}\nreport:  {write_report(results, args.out, tables)}")
-    return 0
+    if failed:
+        print(f"benchmarks: error: not measured: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _set_environ(threads: int) -> None:
+    """Set what every measuring process has to find when it starts, before torch is imported."""
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    os.environ.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")  # else times depend on stray pages
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # a look at CUDA must not forbid to fork
 
 
 def _device(asked: str) -> str:
@@ -72,11 +80,16 @@ def _device(asked: str) -> str:
     return "cpu"
 
 
-def _run(suite: Suite, bench: Bench, *, path: Path, host: str) -> None:
+def _run(suite: Suite, bench: Bench, *, path: Path, host: str) -> bool:
+    """Measure one suite and keep its rows; one that cannot be measured leaves the others alone."""
     machine, threads = describe_machine(bench.device), bench.threads
     print(f"{suite.name}: {suite.what} ({one_line(machine)})", flush=True)
     started = time.monotonic()
-    rows: List = suite.measure(bench)
+    try:
+        rows = suite.measure(bench)
+    except Exception as error:  # whatever it is: what was measured so far is worth a report
+        print(f"  {suite.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
     section = {
         "machine": machine,
         "threads": threads,
@@ -85,6 +98,7 @@ def _run(suite: Suite, bench: Bench, *, path: Path, host: str) -> None:
         "rows": rows,
     }
     add_suite(path, host, suite.name, section)
+    return True
 
 
 def print_table(table: Table) -> None:

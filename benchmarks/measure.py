@@ -23,23 +23,28 @@ def measure_group(group: Group, make_worker: MakeWorker, *, installed: Sequence[
             row: Row = {"group": group.name, "kind": "measured", **case.to_dict(), **_facts(case)}
             rows.append(row)
             if case.library not in installed:
-                row["not_measured"] = f"{case.library} is not installed"
+                row.update(_failed(f"{case.library} is not installed"))
                 continue
             worker = stack.enter_context(contextlib.closing(make_worker(case)))
             try:
                 row.update(worker.first_step())
                 workers[case.name] = worker
             except CaseFailed as failure:
-                row["not_measured"] = str(failure)
+                worker.close()
+                row.update(_failed(str(failure)))
         seconds, failures = _in_turns(workers, group)
         for row in rows:
             name = row["case"]
             if name in failures:
-                row["not_measured"] = failures[name]
+                row.update(_failed(failures[name]))
             elif name in seconds:
                 row.update(_result(row["batch"], seconds[name]), peak_memory_mb=_peak(workers[name]))
             say(describe(row))
     return rows
+
+
+def _failed(reason: str) -> Row:
+    return {"kind": "not measured", "not_measured": reason}
 
 
 def _in_turns(workers: Mapping[str, Worker], group: Group) -> Any:
@@ -53,6 +58,8 @@ def _in_turns(workers: Mapping[str, Worker], group: Group) -> Any:
             return take_turns(turns, rounds=group.rounds, budget_s=group.budget_s), failures
         except CaseFailed:
             failures.update(failed)
+            for name in failed:
+                left[name].close()  # it may still compute, or hold memory that the others need
             left = {name: worker for name, worker in left.items() if name not in failures}
     return {}, failures
 
@@ -86,7 +93,10 @@ def _result(batch: int, seconds: Sequence[float]) -> Row:
 
 
 def _peak(worker: Worker) -> Any:
-    peak = worker.peak_memory_mb()
+    try:
+        peak = worker.peak_memory_mb()
+    except CaseFailed:
+        return None
     return None if peak is None else round(peak)
 
 

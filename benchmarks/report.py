@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from benchmarks.estimates import cell_estimates
 from benchmarks.machine import one_line
 from benchmarks.paper import plot_efficiency
-from benchmarks.results import Results, gpu_results, rows_of
+from benchmarks.results import Results, gpu_results, machine_of, rows_of
 from benchmarks.tables import (
     Cell,
     Table,
@@ -56,7 +56,7 @@ def _resolution(case: str) -> int:
 
 def make_tables(results: Results, folder: Path) -> List[Table]:
     """Return all tables that the results have rows for."""
-    gpu = None if "gpu" in _machine(results) else gpu_results(folder)
+    gpu = results if "gpu" in machine_of(results) else gpu_results(folder)
     tables = [bars_table(results)]
     networks = rows_of(results, "networks")
     if networks:
@@ -70,20 +70,16 @@ def make_tables(results: Results, folder: Path) -> List[Table]:
     return [*tables, published_table(published_throughputs())]
 
 
-def _machine(results: Results) -> Mapping[str, Any]:
-    sections = list(results["suites"].values())
-    return sections[-1]["machine"] if sections else {}
-
-
 def write_report(results: Results, folder: Path, tables: Optional[Sequence[Table]] = None) -> Path:
-    """Write the pictures and the page; returns the page's path."""
+    """Write the pictures and the page (a GPU's under names of its own); returns the page's path."""
     tables = make_tables(results, folder) if tables is None else tables
     folder.mkdir(parents=True, exist_ok=True)
-    efficiency, speed = folder / "efficiency.png", folder / "networks.png"
+    prefix = f"{results['host']}-" if "gpu" in machine_of(results) else ""
+    efficiency, speed = folder / f"{prefix}efficiency.png", folder / f"{prefix}networks.png"
     if rows_of(results, "paper"):
         plot_efficiency(rows_of(results, "paper"), efficiency)
     if rows_of(results, "networks"):
-        plot_networks(rows_of(results, "networks"), speed, where=one_line(_machine(results)))
+        plot_networks(rows_of(results, "networks"), speed, where=one_line(machine_of(results, "networks")))
     parts = [f"<h1>Benchmarks on {html.escape(results['host'])}</h1>", *_sections(results)]
     for each in tables:
         parts += [f"<h2>{html.escape(each.title)}</h2>", dim(each.note)]
@@ -92,7 +88,7 @@ def write_report(results: Results, folder: Path, tables: Optional[Sequence[Table
             parts.append(picture(speed, "training images/s of this project, torchvision and timm, B0 to B5"))
         if each.title == "The 30 published runs":
             parts.append(picture(efficiency, "published accuracy over estimated images/s of the 30 runs"))
-    path = folder / "report.html"
+    path = folder / f"{prefix}report.html"
     path.write_text(page(f"Benchmarks on {results['host']}", parts), encoding="utf-8")
     return path
 
@@ -124,7 +120,10 @@ def plot_networks(rows: Sequence[Mapping[str, Any]], path: Path, *, where: str) 
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     for label, colour, style, belongs in series:
-        found = {row["model"]: row["images_per_s"] for row in rows if "images_per_s" in row and belongs(row)}
+        found: Dict[str, Mapping[str, float]] = {}
+        for row in rows:
+            if "images_per_s" in row and belongs(row):
+                found.setdefault(row["model"], row["images_per_s"])  # the first is beside the others
         if not found:
             continue
         names = sorted(found)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 FOLDER = Path(__file__).resolve().parent / "results"
-GPU_KINDS = ("h100", "h200")
+FIRST_GPUS = ("h100", "h200")  # whose figures are shown where several GPUs were measured
 
 Results = Dict[str, Any]  # {"host": ..., "suites": {name: {"machine", "command", "seconds", "rows"}}}
 
@@ -25,11 +25,20 @@ def read_results(path: Path) -> Optional[Results]:
     return found
 
 
+def machine_of(results: Results, suite: str = "") -> Mapping[str, Any]:
+    """Return the machine of a suite, or of the last one; nothing where it was not run."""
+    suites = results["suites"]
+    section = suites.get(suite) or (list(suites.values()) or [{}])[-1]
+    machine: Mapping[str, Any] = section.get("machine", {})
+    return machine
+
+
 def gpu_results(folder: Path = FOLDER) -> Optional[Results]:
-    """Return the results of the first GPU that was measured, None where none was."""
-    for kind in GPU_KINDS:
-        found = read_results(results_path(kind, folder))
-        if found is not None:
+    """Return the results of a GPU that was measured, None where none was."""
+    hosts = [*FIRST_GPUS, *sorted(path.stem for path in folder.glob("*.json"))]
+    for host in hosts:
+        found = read_results(results_path(host, folder))
+        if found is not None and "gpu" in machine_of({"suites": {}, **found}):
             return found
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
 from benchmarks.cases import CPU_BATCHES, LIBRARIES, Case, Group, bar_groups, compiled_groups, network_groups
 from benchmarks.measure import measure_group
@@ -25,11 +25,9 @@ class Bench:
         """Start the process of one case."""
         return Worker(case, device=self.device, threads=self.threads)
 
-    def measure_groups(self, groups: Sequence[Group]) -> List[Row]:
+    def measure_groups(self, groups: Iterable[Group]) -> List[Row]:
         """Measure groups one after the other."""
-        from benchmarks.networks import is_installed
-
-        installed = tuple(library for library in LIBRARIES if is_installed(library))
+        installed = installed_libraries()
         rows: List[Row] = []
         for group in groups:
             self.say(f"{group.name}:")
@@ -38,6 +36,13 @@ class Bench:
 
     def _indented(self, line: str) -> None:
         self.say(f"  {line}")
+
+
+def installed_libraries() -> Tuple[str, ...]:
+    """Return the libraries whose networks can be measured here."""
+    from benchmarks.networks import is_installed
+
+    return tuple(library for library in LIBRARIES if is_installed(library))
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def _networks(bench: Bench) -> List[Row]:
         return bench.measure_groups(network_groups(batches=CPU_BATCHES))
     from benchmarks.sweep import swept_groups
 
-    return bench.measure_groups(swept_groups(bench.make_worker, bench.say))
+    groups = swept_groups(bench.make_worker, bench.say, installed=installed_libraries())
+    return bench.measure_groups(groups)
 
 
 def _simulator(bench: Bench) -> List[Row]:

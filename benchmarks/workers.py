@@ -6,7 +6,8 @@ The processes stay alive, so that cases can take turns; only one works at a time
 from __future__ import annotations
 
 import multiprocessing
-import resource
+import os
+import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -67,15 +68,22 @@ class Worker:
 
 
 def _serve(pipe: Connection, case: Case, device: str, threads: int) -> None:
-    """Answer questions until the other end closes."""
+    """Answer questions until the other end closes, with nothing compiled before."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+        _answer(pipe, case, device, threads)
+
+
+def _answer(pipe: Connection, case: Case, device: str, threads: int) -> None:
     import torch
 
     from benchmarks.networks import make_step
     from ipu_app.runtime.host_memory import keep_freed_memory
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True  # shapes are fixed
     if device == "cpu":
-        keep_freed_memory()  # as this project's own runtime does; it helps the other libraries as much
+        keep_freed_memory()  # as this project's own runtime does, here for every library
     idle_mb = _memory_mb(device, "VmRSS")
     step = None
     while True:
@@ -107,7 +115,7 @@ def _memory_mb(device: str, field: str) -> Optional[float]:
 
         return torch.cuda.max_memory_allocated() / 1e6 if field == "VmHWM" else 0.0
     status = Path("/proc/self/status")
-    if not status.exists():  # not Linux: only the peak since the start is known
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 if field == "VmHWM" else None
+    if not status.exists():  # Linux only
+        return None
     lines = dict(line.split(":", 1) for line in status.read_text(encoding="ascii").splitlines())
     return int(lines[field].split()[0]) * 1024 / 1e6

@@ -98,8 +98,13 @@ def test_gpu_cells_come_from_a_gpu_file_only(tmp_path: Path) -> None:
     assert line[-3:-1] == [NOT_MEASURED, NOT_MEASURED]
     on_gpu = copy.deepcopy(rows)
     on_gpu["host"] = "h100"
+    on_gpu["suites"]["networks"]["machine"]["gpu"] = "NVIDIA H100"
     (line,) = networks_table(rows, "train", estimates=[estimate], gpu=on_gpu).rows
     assert line[-3:-1] == ["16", "200.0"]
+    add_suite(results_path("h100", tmp_path), "h100", "networks", on_gpu["suites"]["networks"])
+    add_suite(results_path("cpu-2core", tmp_path), "cpu-2core", "networks", rows["suites"]["networks"])
+    assert gpu_results(tmp_path)["host"] == "h100"
+    assert write_report(on_gpu, tmp_path).name == "h100-report.html"
 
 
 def test_results_keep_the_other_suites(tmp_path: Path) -> None:

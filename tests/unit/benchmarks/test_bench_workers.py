@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.cases import Case, Group
 from benchmarks.measure import measure_group
 from benchmarks.suites import Bench, chosen_suites
-from benchmarks.sweep import FIRST_BATCH, best_setting
+from benchmarks.sweep import best_setting
 from benchmarks.workers import CaseFailed, Worker
 
 TINY = Case(resolution=32, batch=2, group_size=16, norm="gn", expand_ratio=4.0)
@@ -81,7 +81,15 @@ def test_the_sweep_stops_where_a_larger_batch_gives_nothing() -> None:
     said: List[str] = []
     best = best_setting(TINY, Modelled, said.append)  # type: ignore[arg-type]
     assert (best.batch, best.compile) == (128, "default")
-    assert FIRST_BATCH == 32 and len(said) == 4 + 2
+    assert len(said) == 4 + 2 and "out of memory" in said[-1]
+
+
+def test_the_sweep_halves_a_first_batch_that_does_not_fit() -> None:
+    class Small(Modelled):
+        RATES = {"": {8: 50.0, 16: 60.0}, "default": {}, "reduce-overhead": {}}
+
+    best = best_setting(replace(TINY, batch=32), Small, lambda line: None)  # type: ignore[arg-type]
+    assert (best.batch, best.compile) == (16, "")
 
 
 def test_unknown_suites_and_devices_are_refused() -> None:
