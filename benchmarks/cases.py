@@ -57,11 +57,15 @@ def others(case: Case) -> Tuple[Case, ...]:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that take turns in the same rounds, so that their ratios mean something."""
+    """Cases that take turns in the same rounds, so that their ratios mean something.
+
+    ``rounds`` are those of each of ``starts`` of the processes; ``budget_s`` ends a start early.
+    """
 
     name: str
     cases: Tuple[Case, ...]
     rounds: int = 5
+    starts: int = 1
     budget_s: Optional[float] = None
 
 
@@ -78,9 +82,10 @@ def bar_groups() -> Tuple[Group, ...]:
         Group(
             "B0 at 128 px, float32",
             (plain, *others(plain), grouped, proxy, replace(proxy, proxy_rule="quantile200")),
-            rounds=11,
+            rounds=7,
+            starts=4,
         ),
-        Group("B0 at 128 px, bfloat16 autocast", (half, *others(half)), rounds=7),
+        Group("B0 at 128 px, bfloat16 autocast", (half, *others(half)), rounds=5, starts=2),
         Group(
             "B0: native and half resolution",
             (ours("b0", 1, "bn", 224), ours("b0", 16, "gn", 160), ours("b0", 16, "ln_pn", 160)),
@@ -117,14 +122,14 @@ def _training_group(model: str, setting: Dict[str, Any]) -> Group:
     native, half = _resolutions(model)
     plain = ours(model, 1, "bn", native, **setting)
     proxy = [ours(model, 16, "ln_pn", resolution, **setting) for resolution in (native, half)]
-    return Group(f"{model.upper()}: training", (plain, *others(plain), *proxy), rounds=3)
+    return Group(f"{model.upper()}: training", (plain, *others(plain), *proxy), rounds=3, budget_s=30)
 
 
 def _inference_group(model: str, setting: Dict[str, Any]) -> Group:
     native, _ = _resolutions(model)
     plain = ours(model, 1, "bn", native, mode="infer", **setting)
     proxy = ours(model, 16, "ln_pn", native, mode="infer", **setting)
-    return Group(f"{model.upper()}: inference", (plain, *others(plain), proxy), rounds=3)
+    return Group(f"{model.upper()}: inference", (plain, *others(plain), proxy), rounds=5, budget_s=15)
 
 
 def _resolutions(model: str) -> Tuple[int, int]:

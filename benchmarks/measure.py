@@ -1,9 +1,15 @@
-"""Runs groups of cases: every case a process, all cases of a group in turns; a row per case."""
+"""Runs groups of cases: every case a process, all cases of a group in turns; a row per case.
+
+A group may be started several times over, because where a process's memory happens to lie changes its times
+by some per cent for as long as it lives.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+import statistics
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from benchmarks.cases import Case, Group
 from benchmarks.harness import Spread, significant, take_turns
@@ -14,33 +20,65 @@ Say = Callable[[str], None]
 MakeWorker = Callable[[Case], Worker]
 
 
+@dataclass
+class _Found:
+    """What the starts of one case have given so far."""
+
+    seconds: List[float] = field(default_factory=list)
+    first_steps_s: List[float] = field(default_factory=list)
+    peaks_mb: List[float] = field(default_factory=list)
+    failure: str = ""
+
+    def row(self, case: Case) -> Row:
+        """Return what is told of the case."""
+        if self.failure:
+            return _failed(self.failure)
+        rates = Spread.of([case.batch / value for value in self.seconds])
+        return {
+            "first_step_s": significant(statistics.median(self.first_steps_s)),
+            "images_per_s": rates.to_dict(),
+            "seconds": [significant(value) for value in self.seconds],
+            "peak_memory_mb": round(max(self.peaks_mb)) if self.peaks_mb else None,
+        }
+
+
 def measure_group(group: Group, make_worker: MakeWorker, *, installed: Sequence[str], say: Say) -> List[Row]:
     """Measure one group; a library that is absent or a case that fails gives a row that says so."""
+    found = {case: _Found() for case in group.cases}
+    for case in group.cases:
+        if case.library not in installed:
+            found[case].failure = f"{case.library} is not installed"
+    for _ in range(group.starts):
+        left = {case: each for case, each in found.items() if not each.failure}
+        with contextlib.ExitStack() as stack:
+            _one_start(left, group, lambda case: stack.enter_context(contextlib.closing(make_worker(case))))
     rows: List[Row] = []
-    with contextlib.ExitStack() as stack:
-        workers: Dict[str, Worker] = {}
-        for case in group.cases:
-            row: Row = {"group": group.name, "kind": "measured", **case.to_dict(), **_facts(case)}
-            rows.append(row)
-            if case.library not in installed:
-                row.update(_failed(f"{case.library} is not installed"))
-                continue
-            worker = stack.enter_context(contextlib.closing(make_worker(case)))
-            try:
-                row.update(worker.first_step())
-                workers[case.name] = worker
-            except CaseFailed as failure:
-                worker.close()
-                row.update(_failed(str(failure)))
-        seconds, failures = _in_turns(workers, group)
-        for row in rows:
-            name = row["case"]
-            if name in failures:
-                row.update(_failed(failures[name]))
-            elif name in seconds:
-                row.update(_result(row["batch"], seconds[name]), peak_memory_mb=_peak(workers[name]))
-            say(describe(row))
+    for case, each in found.items():
+        row = {"group": group.name, "kind": "measured", **case.to_dict(), **_facts(case), **each.row(case)}
+        say(describe(row))
+        rows.append(row)
     return rows
+
+
+def _one_start(found: Dict[Case, _Found], group: Group, make_worker: MakeWorker) -> None:
+    """Start every case's process, and let them take turns; what fails is closed, and the others go on."""
+    workers: Dict[str, Worker] = {}
+    by_name = {case.name: each for case, each in found.items()}
+    for case, each in found.items():
+        worker = make_worker(case)
+        try:
+            each.first_steps_s.append(worker.first_step()["first_step_s"])
+            workers[case.name] = worker
+        except CaseFailed as failure:
+            worker.close()
+            each.failure = str(failure)
+    seconds, failures = _in_turns(workers, group)
+    for name, failure_text in failures.items():
+        by_name[name].failure = failure_text
+    for name, values in seconds.items():
+        by_name[name].seconds += values
+        peak = _peak(workers[name])
+        by_name[name].peaks_mb += [] if peak is None else [peak]
 
 
 def _failed(reason: str) -> Row:
@@ -87,17 +125,11 @@ def _facts(case: Case) -> Row:
     }
 
 
-def _result(batch: int, seconds: Sequence[float]) -> Row:
-    rates = Spread.of([batch / value for value in seconds])
-    return {"images_per_s": rates.to_dict(), "seconds": [significant(value) for value in seconds]}
-
-
-def _peak(worker: Worker) -> Any:
+def _peak(worker: Worker) -> Optional[float]:
     try:
-        peak = worker.peak_memory_mb()
+        return worker.peak_memory_mb()
     except CaseFailed:
         return None
-    return None if peak is None else round(peak)
 
 
 def describe(row: Row) -> str:
