@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ipu_app.models.proxy_gradient import SwishMoments
 from ipu_app.models.spec import EfficientNetSpec
 
 FUNCTIONS = {"swish": F.silu, "relu": F.relu}
@@ -159,9 +160,13 @@ def shared_moments(activations: Sequence[ProxyActivation]) -> Iterator[None]:
         yield
         return
     first = activations[0]
-    joined = (torch.cat(params) for params in zip(*(each.proxy_params for each in activations)))
+    joined = [torch.cat(params) for params in zip(*(each.proxy_params for each in activations))]
     sizes = [each.beta.numel() for each in activations]
-    mean, scale = first.moments_of(*first.statistics(*joined))
+    if first.name == "swish":
+        joined = [params.to(first.nodes.dtype) for params in joined]
+        mean, scale = SwishMoments.apply(*joined, first.nodes, first.weights, first.eps)
+    else:
+        mean, scale = first.moments_of(*first.statistics(*joined))
     for each, *given in zip(activations, mean.split(sizes, 1), scale.split(sizes, 1)):
         each.given = tuple(given)
     try:

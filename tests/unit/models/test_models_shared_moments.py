@@ -8,8 +8,9 @@ from typing import Dict, Tuple
 import pytest
 import torch
 
+from ipu_app import compat
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.proxy import ProxyActivation
+from ipu_app.models.proxy import ProxyActivation, gauss_hermite, shared_moments
 from ipu_app.models.spec import make_spec
 
 
@@ -52,3 +53,16 @@ def test_nothing_is_kept_and_no_proxy_is_no_matter() -> None:
     plain = EfficientNet(make_spec("cifar", group_size=1, norm="bn"))
     plain.shares_moments = True
     assert plain(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_autocast_leaves_the_moments_in_float32() -> None:
+    torch.manual_seed(0)
+    activations = [ProxyActivation(40, name="swish", nodes=gauss_hermite(32), eps=0.03) for _ in range(3)]
+    for parameter in (each for activation in activations for each in activation.parameters()):
+        torch.nn.init.normal_(parameter, 0.5, 0.2)
+    expected = [activation.moments() for activation in activations]
+    with compat.autocast("cpu", torch.bfloat16, True), shared_moments(activations):
+        for activation, moments in zip(activations, expected):
+            for found, plain in zip(activation.moments(), moments):
+                assert found.dtype == torch.float32
+                torch.testing.assert_close(found, plain, rtol=1e-5, atol=1e-6)
