@@ -70,6 +70,7 @@ class Group:
 
 
 CPU_BATCHES = {"b0": 8, "b1": 4, "b2": 4, "b3": 2, "b4": 1, "b5": 1}  # a step takes about a second or less
+GRID = "B0: group size and norm, training"
 NORMS, GROUP_SIZES = ("bn", "gn", "ln", "ln_pn"), (1, 4, 16, 64)
 
 
@@ -114,7 +115,7 @@ def network_groups(*, batches: Dict[str, int], precision: str = "fp32") -> Tuple
         native = _resolutions("b0")[0]
         setting = {"batch": batches["b0"], "precision": precision}
         cases = tuple(ours("b0", group, norm, native, **setting) for group in GROUP_SIZES for norm in NORMS)
-        groups.append(Group("B0: group size and norm, training", cases, rounds=3))
+        groups.append(Group(GRID, cases, rounds=3))
     return tuple(groups)
 
 

@@ -71,6 +71,7 @@ def plot_efficiency(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Draw published accuracy over estimated throughput, B0 to B5, with the planner's plans as open marks."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     figure = Figure(figsize=(8, 6), constrained_layout=True)
     FigureCanvasAgg(figure)
@@ -88,6 +89,9 @@ def plot_efficiency(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 axes.annotate(row["run"][:2].upper(), (x, y), xytext=(-8, -14), textcoords="offset points")
     axes.plot([], [], "o--", color="#777777", mfc="white", lw=0.8, label="open: the planner's plan")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("training images/s on 16 Mk2 IPUs (estimated by the cost model)")
     axes.set_ylabel("ImageNet top-1 [%] (published)")
     axes.grid(alpha=0.25, which="both")

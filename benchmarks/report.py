@@ -11,9 +11,12 @@ from benchmarks.machine import one_line
 from benchmarks.paper import plot_efficiency
 from benchmarks.results import Results, gpu_results, machine_of, rows_of
 from benchmarks.tables import (
+    Beside,
     Cell,
     Table,
     bars_table,
+    grid_table,
+    inference_table,
     networks_table,
     paper_table,
     published_table,
@@ -60,10 +63,8 @@ def make_tables(results: Results, folder: Path) -> List[Table]:
     tables = [bars_table(results)]
     networks = rows_of(results, "networks")
     if networks:
-        estimates = cell_estimates(training_cells(networks))
-        published = published_cells()
-        tables.append(networks_table(results, "train", estimates=estimates, gpu=gpu, published=published))
-        tables.append(networks_table(results, "infer", gpu=gpu))
+        beside = Beside.of(cell_estimates(training_cells(networks)), gpu, published_cells())
+        tables += [networks_table(results, beside), grid_table(results, beside), inference_table(results)]
     tables += small_tables(results)
     if rows_of(results, "paper"):
         tables.append(paper_table(rows_of(results, "paper")))
@@ -80,7 +81,7 @@ def write_report(results: Results, folder: Path, tables: Optional[Sequence[Table
         plot_efficiency(rows_of(results, "paper"), efficiency)
     if rows_of(results, "networks"):
         plot_networks(rows_of(results, "networks"), speed, where=one_line(machine_of(results, "networks")))
-    parts = [f"<h1>Benchmarks on {html.escape(results['host'])}</h1>", *_sections(results)]
+    parts = [f"<h1>Benchmarks on {html.escape(results['host'])}</h1>", dim(one_line(machine_of(results)))]
     for each in tables:
         parts += [f"<h2>{html.escape(each.title)}</h2>", dim(each.note)]
         parts.append(table(each.head, each.rows, numbers=each.numbers))
@@ -88,6 +89,7 @@ def write_report(results: Results, folder: Path, tables: Optional[Sequence[Table
             parts.append(picture(speed, "training images/s of this project, torchvision and timm, B0 to B5"))
         if each.title == "The 30 published runs":
             parts.append(picture(efficiency, "published accuracy over estimated images/s of the 30 runs"))
+    parts += ["<h2>How it was measured</h2>", *_sections(results)]
     path = folder / f"{prefix}report.html"
     path.write_text(page(f"Benchmarks on {results['host']}", parts), encoding="utf-8")
     return path
@@ -108,6 +110,7 @@ def plot_networks(rows: Sequence[Mapping[str, Any]], path: Path, *, where: str) 
     """Draw images/s over the model for this project and the other libraries, training only."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     series = (
         ("ours G16 LN+PN, half resolution", "#cc3311", "s--", lambda row: _is_proxy(row, half=True)),
@@ -135,6 +138,9 @@ def plot_networks(rows: Sequence[Mapping[str, Any]], path: Path, *, where: str) 
             shown, medians, yerr=[below, above], fmt=style, color=colour, ms=5, label=label, capsize=2
         )
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel("training images/s (measured)")
     axes.set_title(where, fontsize=9)
     axes.grid(alpha=0.25, which="both")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from benchmarks.bars import bar_rows
+from benchmarks.cases import GRID
+from benchmarks.harness import ratio
 from benchmarks.results import Results, rows_of
 
 NOT_MEASURED = "not measured"
@@ -56,42 +58,100 @@ def training_cells(rows: Sequence[Row]) -> List[Cell]:
     return list(dict.fromkeys(cells))
 
 
-def networks_table(
-    results: Results,
-    mode: str,
-    *,
-    estimates: Sequence[Row] = (),
-    gpu: Optional[Results] = None,
-    published: Mapping[Cell, str] = {},  # noqa: B006 (never written to)
-) -> Table:
-    """Images/s of every cell beside torchvision's and timm's; for training also IPUs and GPUs."""
-    rows = [row for row in rows_of(results, "networks") if row["mode"] == mode]
-    by_cell = {cell_of(row): row for row in estimates}
-    on_gpu = _fastest([row for row in rows_of(gpu, "networks") if row["mode"] == mode])
-    names = gpu["host"].upper() if gpu else "GPU"
-    here = results["host"]
-    head = ["network", "px", f"ours, {here}", "torchvision", "timm", "first step s", "peak MB"]
-    if mode == "train":
-        head += ["POD16 Mk2 est.", "POD16 Bow est.", f"{names} measured", "Mk2 POD16 / GPU", "published"]
-    else:
-        head += [f"{names} measured"]
-    table = []
-    for cell, libraries in _by_library(rows).items():
-        own = libraries.get("ours", {})
-        line = [_network(cell), str(cell[3]), *(_rate(libraries.get(name)) for name in _LIBRARIES)]
-        line += [_number(own, "first_step_s", "{:.1f}"), _number(own, "peak_memory_mb", "{:.0f}")]
-        gpu_rate = on_gpu.get(cell)
-        if mode == "train":
-            line += _ipu_cells(by_cell.get(cell), gpu_rate) + [published.get(cell, "-")]
-        else:
-            line.append(NOT_MEASURED if gpu_rate is None else f"{gpu_rate:.0f}")
-        table.append(line)
-    title = {"train": "Training images/s", "infer": "Inference images/s"}[mode]
+@dataclass(frozen=True)
+class Beside:
+    """What stands beside the measured cells: estimates, a GPU's images/s, and published ones."""
+
+    estimates: Mapping[Cell, Row]
+    gpu: Mapping[Cell, float]
+    published: Mapping[Cell, str]
+    gpu_name: str = "GPU"
+
+    @classmethod
+    def of(cls, estimates: Sequence[Row], gpu: Optional[Results], published: Mapping[Cell, str]) -> Beside:
+        """Sort everything by cell; of a GPU the fastest library's training."""
+        rows = [row for row in rows_of(gpu, "networks") if row["mode"] == "train"]
+        name = gpu["host"].upper() if gpu else "GPU"
+        return cls({cell_of(row): row for row in estimates}, _fastest(rows), published, name)
+
+    @property
+    def head(self) -> List[str]:
+        """Headings of ``cells``."""
+        return [
+            "POD16 Mk2 est.",
+            "POD16 Bow est.",
+            f"{self.gpu_name} measured",
+            "Mk2 POD16 / GPU",
+            "published",
+        ]
+
+    def cells(self, cell: Cell) -> List[str]:
+        """Return what is known of a cell besides this machine's own figures."""
+        return [
+            *_ipu_cells(self.estimates.get(cell), self.gpu.get(cell)),
+            self.published.get(cell, "-"),
+        ]
+
+
+def networks_table(results: Results, beside: Beside) -> Table:
+    """Training images/s beside torchvision's and timm's, IPUs and GPUs."""
+    rows = [row for row in _not_grid(results) if row["mode"] == "train"]
+    head = ["network", "px", f"ours, {results['host']}", *_LIBRARIES[1:], "first step s", "peak MB"]
+    lines = [[*_measured_cells(*item), *beside.cells(item[0])] for item in _by_library(rows).items()]
     note = (
-        "Measured here (median, half the quartile range), float32 unless a GPU; 'est.': estimated by the "
-        "cost model for 16 IPUs, plan of the nearest published run; 'published': with platform, listed below."
+        "Measured here (median, half the quartile range), float32 unless a GPU; rows of a model took turns, "
+        "models did not. 'est.': estimated by the cost model for 16 IPUs with the plan of the nearest "
+        "published run. 'published': with platform, listed below."
     )
-    return Table(title, note, head, table, tuple(range(1, len(head))))
+    head += beside.head
+    return Table("Training images/s", note, head, lines, tuple(range(1, len(head) - 1)))
+
+
+def inference_table(results: Results) -> Table:
+    """Inference images/s beside torchvision's and timm's."""
+    rows = [row for row in _not_grid(results) if row["mode"] == "infer"]
+    head = ["network", "px", f"ours, {results['host']}", *_LIBRARIES[1:], "first step s", "peak MB"]
+    lines = [_measured_cells(*item) for item in _by_library(rows).items()]
+    note = "Measured here (median, half the quartile range), float32 unless a GPU."
+    return Table("Inference images/s", note, head, lines, tuple(range(1, len(head))))
+
+
+def grid_table(results: Results, beside: Beside) -> Table:
+    """Every group size and norm of B0, relative to groups of 1 with batch norm."""
+    rows = [row for row in rows_of(results, "networks") if row["group"] == GRID]
+    plain = [
+        row["seconds"] for row in rows if (row["group_size"], row["norm"]) == (1, "bn") and "seconds" in row
+    ]
+    lines = []
+    for row in rows:
+        relative = ratio(plain[0], row["seconds"]).median if plain and "seconds" in row else None
+        lines.append(
+            [
+                _network(cell_of(row)),
+                _rate(row),
+                "-" if relative is None else f"{relative:.2f}",
+                _number(row, "peak_memory_mb", "{:.0f}"),
+                *beside.cells(cell_of(row)),
+            ]
+        )
+    head = ["network", results["host"], "times G1 BN", "peak MB", *beside.head]
+    note = "Training images/s at 224 px; all rows took turns. As above."
+    return Table("B0: group size and norm", note, head, lines, tuple(range(1, len(head) - 1)))
+
+
+def _not_grid(results: Results) -> List[Dict[str, Any]]:
+    return [row for row in rows_of(results, "networks") if row["group"] != GRID]
+
+
+def _measured_cells(cell: Cell, libraries: Mapping[str, Row]) -> List[str]:
+    own = libraries.get("ours", {})
+    return [
+        _network(cell),
+        str(cell[3]),
+        *(_rate(libraries.get(name)) for name in _LIBRARIES),
+        _number(own, "first_step_s", "{:.1f}"),
+        _number(own, "peak_memory_mb", "{:.0f}"),
+    ]
 
 
 _LIBRARIES = ("ours", "torchvision", "timm")
@@ -101,7 +161,7 @@ def _by_library(rows: Sequence[Row]) -> Dict[Cell, Dict[str, Row]]:
     cells: Dict[Cell, Dict[str, Row]] = {}
     for row in rows:
         libraries = cells.setdefault(cell_of(row), {})
-        libraries.setdefault(row["library"], row)  # a cell of two groups: the one beside the other libraries
+        libraries.setdefault(row["library"], row)
     return cells
 
 

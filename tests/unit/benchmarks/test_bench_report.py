@@ -10,12 +10,12 @@ from typing import Any, Dict, List
 import pytest
 
 from benchmarks.bars import BARS, bar_rows
-from benchmarks.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
+from benchmarks.cases import CPU_BATCHES, GRID, Case, bar_groups, network_groups, others
 from benchmarks.machine import describe_machine, host_kind
 from benchmarks.paper import paper_row, published_accuracies
 from benchmarks.report import published_cells, write_report
 from benchmarks.results import add_suite, gpu_results, read_results, results_path
-from benchmarks.tables import NOT_MEASURED, bars_table, networks_table
+from benchmarks.tables import NOT_MEASURED, Beside, bars_table, grid_table, networks_table
 from pipelines.published import published_runs
 
 MACHINE = {
@@ -83,7 +83,7 @@ def test_an_absent_library_is_a_cell_that_says_so() -> None:
     timm, torchvision = others(case)
     absent = {"group": "g", "kind": "measured", **timm.to_dict(), "not_measured": "timm is not installed"}
     rows = [measured(case, [0.5]), absent, measured(torchvision, [1.0])]
-    (line,) = networks_table(results_with(rows, "networks"), "train").rows
+    (line,) = networks_table(results_with(rows, "networks"), Beside.of([], None, {})).rows
     assert line[:5] == ["B0 G1 BN", "224", "16 ±0 %", "8 ±0 %", "timm is not installed"]
 
 
@@ -94,17 +94,25 @@ def test_gpu_cells_come_from_a_gpu_file_only(tmp_path: Path) -> None:
     estimate = {"model": "b0", "group_size": 1, "norm": "bn", "resolution": 224}
     for platform in ("mk2", "bow"):
         estimate.update({f"{platform}_images_per_s": 3200.0, f"{platform}_error_pct": 5.0})
-    (line,) = networks_table(rows, "train", estimates=[estimate]).rows
+    (line,) = networks_table(rows, Beside.of([estimate], None, {})).rows
     assert line[-3:-1] == [NOT_MEASURED, NOT_MEASURED]
     on_gpu = copy.deepcopy(rows)
     on_gpu["host"] = "h100"
     on_gpu["suites"]["networks"]["machine"]["gpu"] = "NVIDIA H100"
-    (line,) = networks_table(rows, "train", estimates=[estimate], gpu=on_gpu).rows
+    (line,) = networks_table(rows, Beside.of([estimate], on_gpu, {})).rows
     assert line[-3:-1] == ["16", "200.0"]
     add_suite(results_path("h100", tmp_path), "h100", "networks", on_gpu["suites"]["networks"])
     add_suite(results_path("cpu-2core", tmp_path), "cpu-2core", "networks", rows["suites"]["networks"])
     assert gpu_results(tmp_path)["host"] == "h100"
     assert write_report(on_gpu, tmp_path).name == "h100-report.html"
+
+
+def test_the_grid_is_relative_to_groups_of_1_with_batch_norm() -> None:
+    cases = [group for group in network_groups(batches={"b0": 8}) if group.name == GRID][0].cases
+    rows = [{**measured(case, [2.0 if case.group_size == 1 else 1.0]), "group": GRID} for case in cases]
+    lines = grid_table(results_with(rows, "networks"), Beside.of([], None, {})).rows
+    assert {line[0]: line[2] for line in lines}["B0 G16 LN+PN"] == "2.00"
+    assert len(lines) == 16
 
 
 def test_results_keep_the_other_suites(tmp_path: Path) -> None:
