@@ -21,7 +21,7 @@ img { max-width: 100%; height: auto; } .table { overflow-x: auto; } table { bord
 th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid #eceff2;
   vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.number { white-space: nowrap; } td:first-child { min-width: 8rem; }
+td.number { white-space: nowrap; } td:first-child, td:last-child { min-width: 8rem; }
 pre { background: #f5f7f9; padding: .8rem; border-radius: .5rem; overflow: auto; font-size: .85rem; }
 """
 
