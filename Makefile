@@ -24,7 +24,7 @@ PY := $(VENV)/bin/python
 PYTHON38 ?= $(shell for p in python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/bin/python); do \
 	$$p -c '' 2>/dev/null && echo $$p && break; done)
 
-# glibc: huge pages for large tensors, which trains up to a tenth faster on CPUs and simulated IPUs
+# glibc: huge pages for large tensors; steps on CPUs and simulated IPUs are shorter and vary less
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 flag = $(if $($(1)),--$(2) $($(1)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, Mapping, Sequence
 
 from benchmarks.evidence import part_group_size as groups
 from benchmarks.evidence import part_half_resolution as half
@@ -150,8 +150,3 @@ DRAWINGS: Dict[str, Any] = {
     groups.NAME: (_group_size, 2, 6.6),
     half.NAME: (_half_resolution, 2, 6.8),
 }
-
-
-def file_names(parts: Sequence[str]) -> List[str]:
-    """Return the names of the pictures of some parts."""
-    return [f"evidence_{part}.png" for part in parts]

@@ -105,6 +105,10 @@ class Runtime:
         """Classify one batch with the weights last given to ``load_eval_weights``; label -1 is padding."""
         raise NotImplementedError
 
+    def eval_outputs(self, *batch: Tensor) -> Any:
+        """Return what the evaluation graph gives for one batch, where the runtime is one that compiles it."""
+        raise NotImplementedError
+
     def load_eval_weights(self, weights: Weights) -> None:
         """Use these weights for ``eval_batch``; training weights stay as they are."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
 """Memory for training on the CPU: what one step frees, the next one takes again.
 
 By default glibc gives every large block back to the kernel, which then hands it out anew page by page,
-zeroed: EfficientNet-B0 at 224 pixels and batch 16 spent a seventh of its time so (130 000 page faults a step,
-measured), and none once blocks are kept. The peak is the same; memory stays with the process between steps.
+zeroed: tens of thousands of page faults in a training step, and none once blocks are kept (the tests count
+them). The peak is the same; memory stays with the process between steps.
 """
 
 from __future__ import annotations
