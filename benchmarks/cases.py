@@ -99,7 +99,11 @@ def compiled_groups() -> Tuple[Group, ...]:
     """The same under ``torch.compile``, which takes minutes to compile on a CPU."""
     grouped, proxy = ours("b0", 16, "gn", 128), ours("b0", 16, "ln_pn", 128)
     cases = (grouped, proxy, replace(proxy, proxy_rule="quantile200"))
-    return (Group("B0 compiled", tuple(replace(case, compile="default") for case in cases), rounds=11),)
+    return (
+        Group(
+            "B0 compiled", tuple(replace(case, compile="default") for case in cases), rounds=11, budget_s=60
+        ),
+    )
 
 
 def network_groups(*, batches: Dict[str, int], precision: str = "fp32") -> Tuple[Group, ...]:
