@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from benchmarks.harness import Spread, significant, take_turns, timed
 from ipu_app.environment import read_environ
@@ -50,13 +50,13 @@ def _rows(seconds: Mapping[str, List[float]]) -> List[Dict[str, Any]]:
     ]
 
 
-def _command(words: str, environ: Mapping[str, str] = {}) -> Callable[[], Any]:  # noqa: B006 (never written to)
+def _command(words: str, environ: Optional[Mapping[str, str]] = None) -> Callable[[], Any]:
     command = [sys.executable, "-m", "ipu_app", *words.split()]
     root = Path(__file__).resolve().parent.parent
     return lambda: subprocess.run(
         command,
         cwd=root,
-        env=dict(environ) or None,
+        env=None if environ is None else dict(environ),
         check=True,
         capture_output=True,
         stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
+from benchmarks.results import FOLDER
 from ipu_app.cli.planning import published_fit, published_layers
 from ipu_app.environment import read_environ
 from pipelines.cost.hardware import ipu_target
@@ -21,7 +22,6 @@ from pipelines.fit import FitReport
 from pipelines.planner import PlanLimits, plan_pipelines
 from pipelines.published import PublishedRun, published_runs, published_throughputs
 
-RESULTS = Path(__file__).resolve().parent / "results"
 INTRODUCTION = """\
 # The published plans against the planner's
 
@@ -139,7 +139,7 @@ def _markdown_row(row: Mapping[str, Any]) -> str:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Make the report of all published runs."""
     parser = argparse.ArgumentParser(prog="plan_report", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for plan_report.json and .md")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder for plan_report.json and .md")
     args = parser.parse_args(argv)
     environ = read_environ()
     published = {row.case: row.images_per_s for row in published_throughputs() if row.platform == "mk2"}

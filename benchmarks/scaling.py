@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from benchmarks.results import FOLDER
 from benchmarks.scaling_text import KINDS, LINEAR_ABOVE, to_markdown
 from ipu_app.cli.planning import estimate_facts, published_layers
 from ipu_app.environment import read_environ
@@ -28,7 +29,6 @@ from pipelines.published import published_run, published_throughputs
 from pipelines.schedule import steady_seconds
 from pipelines.table_cache import cache_folder
 
-RESULTS = Path(__file__).resolve().parent / "results"
 MODELS = ("b0", "b4", "b7")
 PODS = (16, 32, 64, 128, 256)
 GLOBAL_BATCH = 768
@@ -227,7 +227,7 @@ def write_results(points: Sequence[Point], check: Sequence[Mapping[str, Any]], f
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Estimate all curves and write them."""
     parser = argparse.ArgumentParser(prog="scaling", description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder for scaling.json, .md and .png")
+    parser.add_argument("--output", type=Path, default=FOLDER, help="folder for scaling.json, .md and .png")
     args = parser.parse_args(argv)
     environ = read_environ()
     points: List[Point] = []

@@ -17,8 +17,7 @@ from typing import List, Optional, Sequence
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.record import make_record, write_results
 from benchmarks.evidence.settings import FULL, QUICK
-
-RESULTS = Path(__file__).resolve().parents[1] / "results"
+from benchmarks.results import FOLDER
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -40,7 +39,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         print(f"[{time.perf_counter() - started:5.0f} s] {text}", file=sys.stderr, flush=True)
 
     record = make_record(parts, settings, workers=args.workers, progress=progress)
-    out = args.out or RESULTS
+    out = args.out or FOLDER
     write_results(record, settings, out)
     for part in record["parts"].values():
         print("\n".join(f"{sentence}" for sentence in part["sentences"]))
@@ -51,7 +50,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 def _parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="evidence", description=__doc__.splitlines()[0])
     parser.add_argument("--only", help=f"parts to run, separated by commas: {','.join(PARTS)}")
-    parser.add_argument("--out", type=Path, help=f"folder of the results (default {RESULTS.name})")
+    parser.add_argument("--out", type=Path, help=f"folder of the results (default {FOLDER.name})")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each (default 2)")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, for tests: means nothing")
     return parser.parse_args(argv)

@@ -11,8 +11,9 @@ from benchmarks.evidence.jobs import Job, Row
 from benchmarks.evidence.part_group_size import step_record
 from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.spread import Sample, compare, compare_paired
-from benchmarks.evidence.timing import Steps, median_and_quartiles
+from benchmarks.evidence.timing import Steps
 from benchmarks.evidence.training import Stretch, TrainingCase, short_net
+from benchmarks.harness import Spread
 from ipu_app.parity import parity_modulus
 
 NAME = "half_resolution"
@@ -99,10 +100,10 @@ def timing_record(seconds: Mapping[str, List[float]], settings: Settings) -> Dic
     }
 
 
-def _total_ratio(seconds: Mapping[str, List[float]], epochs: int, tune_epochs: int) -> Dict[str, float]:
+def _total_ratio(seconds: Mapping[str, List[float]], epochs: int, tune_epochs: int) -> Dict[str, Any]:
     turns = zip(*(seconds[name] for name in STEPS))
     ratios = [(epochs * half + tune_epochs * tune) / (epochs * native) for native, half, tune in turns]
-    return median_and_quartiles(ratios)
+    return Spread.of(ratios).to_dict()
 
 
 def _tops(rows: Sequence[Row], training: str, stretch: int, resolution: int) -> List[float]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import json
-import os
-import platform
 import re
 import time
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Sequence
 
@@ -19,6 +15,7 @@ from benchmarks.evidence.jobs import Job, Row, run_jobs
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.timing import time_steps
+from benchmarks.machine import describe_machine
 from ipu_app.data.datasets import open_source
 
 Progress = Callable[[str], None]
@@ -29,6 +26,7 @@ def make_record(
     parts: Sequence[str], settings: Settings, *, workers: int, progress: Progress
 ) -> Dict[str, Any]:
     """Time the steps with nothing else running, then do all jobs; return the record."""
+    machine = describe_machine(packages=("torch", "numpy"))  # before anything here makes it busy
     started, threads = time.perf_counter(), torch.get_num_threads()
     try:
         timings = {name: _time_part(name, settings, progress) for name in parts}
@@ -40,11 +38,9 @@ def make_record(
     return {
         "kind": "measured",
         "command": _COMMAND,
-        "date": datetime.date.today().isoformat(),
         "wall_s": round(time.perf_counter() - started, 1),
         "workers": workers,
-        "machine": machine(),
-        "versions": versions(),
+        "machine": machine,
         "data": data(),
         "settings": asdict(settings),
         "parts": {name: _part_record(name, rows, timings[name], settings) for name in parts},
@@ -73,27 +69,6 @@ def _part_record(
         "timing": timing,
         "rows": own,
     }
-
-
-def machine() -> Dict[str, Any]:
-    """Return what this runs on."""
-    load = os.getloadavg() if hasattr(os, "getloadavg") else ()
-    return {"cpu": _cpu_name(), "cores": os.cpu_count(), "load_average": [round(value, 2) for value in load]}
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
-
-
-def versions() -> Dict[str, str]:
-    """Return the versions that the values may depend on."""
-    found = {name: import_module(name).__version__ for name in ("torch", "numpy", "matplotlib")}
-    return {"python": platform.python_version(), **found}
 
 
 def data() -> Dict[str, str]:

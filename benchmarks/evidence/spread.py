@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from typing import Sequence, Tuple
-
-
-def quartiles(values: Sequence[float]) -> Tuple[float, float]:
-    """Return the values a quarter and three quarters up the sorted list."""
-    ordered = sorted(values)
-    return ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]
+from typing import Sequence
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.evidence.__main__ import RESULTS, main
+from benchmarks.evidence.__main__ import main
 from benchmarks.evidence.jobs import Job, run_jobs
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.power import PowerCase
 from benchmarks.evidence.report import to_markdown
 from benchmarks.evidence.settings import FULL, QUICK
 from benchmarks.evidence.training import Stretch, TrainingCase, make_runtime, train
+from benchmarks.results import FOLDER
 
 TINY = TrainingCase(
     net="short",
@@ -113,11 +114,11 @@ def test_the_micro_batch_changes_batch_norm_only():
         assert (losses[0] == pytest.approx(losses[1], abs=1e-4)) is is_same
 
 
-@pytest.mark.skipif(not (RESULTS / "evidence.json").is_file(), reason="no results yet")
+@pytest.mark.skipif(not (FOLDER / "evidence.json").is_file(), reason="no results yet")
 def test_committed_sentences_follow_from_the_committed_values():
-    record = json.loads((RESULTS / "evidence.json").read_text(encoding="utf-8"))
+    record = json.loads((FOLDER / "evidence.json").read_text(encoding="utf-8"))
     assert list(record["parts"]) == list(PARTS)
     for name, part in record["parts"].items():
         assert part["sentences"] == PARTS[name].sentences(part["rows"], part["timing"], FULL)
-        assert Path(RESULTS / f"evidence_{name}.png").is_file()
-    assert (RESULTS / "evidence.md").read_text(encoding="utf-8") == to_markdown(record, FULL)
+        assert Path(FOLDER / f"evidence_{name}.png").is_file()
+    assert (FOLDER / "evidence.md").read_text(encoding="utf-8") == to_markdown(record, FULL)
