@@ -1,6 +1,6 @@
 """``make bench``: measure, estimate, and put both beside what was published.
 
-    python -m benchmarks [--suite NAME ...] [--device cpu|cuda] [--threads N] [--out FOLDER]
+    python -m benchmarks [--suite NAME ...] [--device cpu|cuda] [--threads N] [--out FOLDER] [--missing]
 
 Writes ``<host-kind>.json`` (every suite with its machine, versions, command and date), ``report.html`` and
 pictures; prints the claims and the table of networks. Suites that do not run keep their last results.
@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Optional, Sequence
 
-from benchmarks.machine import describe_machine, host_kind, one_line, usable_cores
-from benchmarks.results import FOLDER, add_suite, read_results, results_path
-from benchmarks.suites import SUITES, Bench, Suite, chosen_suites
+from benchmarks.keeper import Keeper
+from benchmarks.machine import describe_machine, host_kind, usable_cores
+from benchmarks.results import FOLDER, read_results, results_path
+from benchmarks.suites import SUITES, Bench, chosen_suites
 from benchmarks.tables import Table
 
 
@@ -29,6 +29,9 @@ def parse(argv: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads (default: the cores that may be used)")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for results and report")
+    parser.add_argument(
+        "--missing", action="store_true", help="continue: measure only what the results do not hold yet"
+    )
     parser.add_argument("--report-only", action="store_true", help="only make the report from the results")
     args = parser.parse_args(argv)
     if args.threads is not None and args.threads < 1:
@@ -46,7 +49,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     host = host_kind(describe_machine(device))
     path = results_path(host, args.out)
     bench = Bench(device, threads, say=lambda line: print(line, flush=True))
-    failed = [suite.name for suite in suites if not _run(suite, bench, path=path, host=host)]
+    keeper = Keeper(path, host, bench, missing_only=args.missing)
+    failed = [suite.name for suite in suites if not keeper.run(suite)]
     results = read_results(path)
     if results is None:
         raise ValueError(f"--report-only: there are no results in {path} yet; run make bench first")
@@ -78,27 +82,6 @@ def _device(asked: str) -> str:
     if asked == "cuda":
         raise ValueError("--device=cuda: torch sees no CUDA GPU here; use cpu")
     return "cpu"
-
-
-def _run(suite: Suite, bench: Bench, *, path: Path, host: str) -> bool:
-    """Measure one suite and keep its rows; one that cannot be measured leaves the others alone."""
-    machine, threads = describe_machine(bench.device), bench.threads
-    print(f"{suite.name}: {suite.what} ({one_line(machine)})", flush=True)
-    started = time.monotonic()
-    try:
-        rows = suite.measure(bench)
-    except Exception as error:  # whatever it is: what was measured so far is worth a report
-        print(f"  {suite.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
-        return False
-    section = {
-        "machine": machine,
-        "threads": threads,
-        "command": f"python -m benchmarks --suite {suite.name} --device {bench.device} --threads {threads}",
-        "seconds": round(time.monotonic() - started, 1),
-        "rows": rows,
-    }
-    add_suite(path, host, suite.name, section)
-    return True
 
 
 def print_table(table: Table) -> None:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 LIBRARIES = ("ours", "timm", "torchvision")
+# what a figure is of; batch and compilation are how it was got
+CELL = (
+    "library", "model", "group_size", "norm", "expand_ratio", "proxy_rule", "resolution", "precision", "mode"
+)  # fmt: skip
+Cell = Tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ def ours(model: str, group_size: int, norm: str, resolution: int, **setting: Any
 
     ratio = make_spec(model, group_size=group_size).expand_ratio
     return Case(model, resolution, group_size=group_size, norm=norm, expand_ratio=ratio, **setting)
+
+
+def cell_of(group: str, settings: Mapping[str, Any]) -> Cell:
+    """Return which figure of a group a case (as ``to_dict`` has it) or a row gives."""
+    return (group, *(settings[name] for name in CELL))
 
 
 def others(case: Case) -> Tuple[Case, ...]:

@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
 
-from benchmarks.cases import CPU_BATCHES, LIBRARIES, Case, Group, bar_groups, compiled_groups, network_groups
+from benchmarks.cases import (
+    CPU_BATCHES,
+    LIBRARIES,
+    Case,
+    Group,
+    bar_groups,
+    cell_of,
+    compiled_groups,
+    network_groups,
+)
 from benchmarks.measure import measure_group
 from benchmarks.workers import Worker
 
@@ -15,24 +24,40 @@ Row = Dict[str, Any]
 
 @dataclass(frozen=True)
 class Bench:
-    """Where and how a run of the benchmarks measures. ``say`` gets a line per result as it comes."""
+    """Where and how a run of the benchmarks measures.
+
+    ``say`` gets a line per result as it comes, ``keep`` all rows of the suite whenever a group is done.
+    ``held`` are rows of an earlier run that need not be measured again.
+    """
 
     device: str
     threads: int
     say: Callable[[str], None]
+    keep: Callable[[List[Row]], None] = lambda rows: None
+    held: Tuple[Row, ...] = ()
 
     def make_worker(self, case: Case) -> Worker:
         """Start the process of one case."""
         return Worker(case, device=self.device, threads=self.threads)
 
     def measure_groups(self, groups: Iterable[Group]) -> List[Row]:
-        """Measure groups one after the other."""
+        """Measure groups one after the other, but for those that are held."""
         installed = installed_libraries()
-        rows: List[Row] = []
+        rows = [*self.held]
         for group in groups:
+            if all(self.holds(group.name, case) for case in group.cases):
+                continue
             self.say(f"{group.name}:")
+            cells = {cell_of(group.name, case.to_dict()) for case in group.cases}
+            rows = [row for row in rows if cell_of(row["group"], row) not in cells]
             rows += measure_group(group, self.make_worker, installed=installed, say=self._indented)
+            self.keep(rows)
         return rows
+
+    def holds(self, group: str, case: Case) -> bool:
+        """Whether an earlier run has measured this case of this group, in whatever batch."""
+        wanted = cell_of(group, case.to_dict())
+        return any(cell_of(row["group"], row) == wanted for row in self.held)
 
     def _indented(self, line: str) -> None:
         self.say(f"  {line}")
@@ -47,13 +72,17 @@ def installed_libraries() -> Tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite: ``measure`` returns its rows. ``default`` ones run when none is named."""
+    """One suite: ``measure`` returns its rows. ``default`` ones run when none is named.
+
+    ``has_groups``: it is measured group by group, and an ended run can be continued.
+    """
 
     name: str
     what: str
     measure: Callable[[Bench], List[Row]]
     devices: Tuple[str, ...] = ("cpu", "cuda")
     default: bool = True
+    has_groups: bool = False
 
 
 def _bars(bench: Bench) -> List[Row]:
@@ -69,7 +98,7 @@ def _networks(bench: Bench) -> List[Row]:
         return bench.measure_groups(network_groups(batches=CPU_BATCHES))
     from benchmarks.sweep import swept_groups
 
-    groups = swept_groups(bench.make_worker, bench.say, installed=installed_libraries())
+    groups = swept_groups(bench.make_worker, bench.say, installed=installed_libraries(), skip=bench.holds)
     return bench.measure_groups(groups)
 
 
@@ -122,13 +151,15 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("startup", "start of the command line", partial(_commands, "startup"), ("cpu",)),
-        Suite("bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
+        Suite(
+            "bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",), has_groups=True
+        ),
         Suite("simulator", "the simulated IPU against the CPU runtime", _simulator, ("cpu",)),
         Suite("loader", "decoding and augmenting JPEGs", _loader, ("cpu",)),
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
-        Suite("networks", "B0 to B5, training and inference", _networks),
-        Suite("compiled", "norms under torch.compile", _compiled, ("cpu",), default=False),
+        Suite("networks", "B0 to B5, training and inference", _networks, has_groups=True),
+        Suite("compiled", "norms under torch.compile", _compiled, ("cpu",), False, has_groups=True),
     )
 }
 

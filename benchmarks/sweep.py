@@ -58,9 +58,16 @@ def best_setting(case: Case, make_worker: MakeWorker, say: Say) -> Case:
     return best
 
 
-def swept_groups(make_worker: MakeWorker, say: Say, *, installed: Sequence[str]) -> Iterator[Group]:
-    """Yield the cases of the network groups, each alone (together they would not fit) at its best setting."""
+def swept_groups(
+    make_worker: MakeWorker, say: Say, *, installed: Sequence[str], skip: Callable[[str, Case], bool]
+) -> Iterator[Group]:
+    """Yield the cases of the network groups, each alone (together they would not fit) at its best setting.
+
+    ``skip(group, case)``: not to be swept, as it has been measured before.
+    """
     for group in network_groups(batches=dict.fromkeys(MODELS, BATCHES[0]), precision="bf16"):
         for case in group.cases:
+            if skip(group.name, case):
+                continue
             best = best_setting(case, make_worker, say) if case.library in installed else case
             yield Group(group.name, (best,), rounds=20)

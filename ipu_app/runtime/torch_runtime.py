@@ -61,6 +61,8 @@ class TorchRuntime(Runtime):
         settings = settings or TorchSettings()
         if settings.device == "cpu":
             keep_freed_memory()
+        else:
+            torch.backends.cudnn.benchmark = True  # every batch has the same shape: the search pays at once
         self._settings, self._workers = settings, parts.workers
         self.info = _describe(settings, parts.geometry)
         self._eval_graph = self._place(copy.deepcopy(parts.eval_graph)).eval()
@@ -119,7 +121,7 @@ class TorchRuntime(Runtime):
         """Return model weights, optimiser state and random state."""
         return {
             "model": self.weights(),
-            "optimizer": copy.deepcopy(self._optimizer.state_dict()),
+            "optimizer": _to_host(self._optimizer.state_dict()),
             "random": torch.get_rng_state(),
             **({"random_cuda": torch.cuda.get_rng_state()} if self._settings.device == "cuda" else {}),
         }
@@ -168,6 +170,17 @@ class TorchRuntime(Runtime):
         if not self._settings.compile:  # the compiler joins small operations by itself
             graph.model.shares_moments = True
         return graph
+
+
+def _to_host(state: Any) -> Any:
+    """Copy nested state, its tensors into host memory."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _to_host(value) for key, value in state.items()}
+    if isinstance(state, (list, tuple)):
+        return type(state)(_to_host(value) for value in state)
+    return copy.deepcopy(state)
 
 
 def _unchanged(module: nn.Module) -> nn.Module:

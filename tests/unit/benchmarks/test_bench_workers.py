@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 from dataclasses import replace
-from typing import Any, Dict, List
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
 
 import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.cases import Case, Group
+from benchmarks.keeper import Keeper
+from benchmarks.machine import describe_machine
 from benchmarks.measure import measure_group
-from benchmarks.suites import Bench, chosen_suites
+from benchmarks.results import add_suite, read_results, rows_of
+from benchmarks.suites import Bench, Row, Suite, chosen_suites
 from benchmarks.sweep import best_setting
 from benchmarks.workers import CaseFailed, Worker
 
@@ -90,6 +94,52 @@ def test_the_sweep_halves_a_first_batch_that_does_not_fit() -> None:
 
     best = best_setting(replace(TINY, batch=32), Small, lambda line: None)  # type: ignore[arg-type]
     assert (best.batch, best.compile) == (16, "")
+
+
+def tiny_suite(measured_groups: List[str]) -> Suite:
+    def measure(bench: Bench) -> List[Row]:
+        def groups() -> Iterator[Group]:
+            for name in ("one", "two"):
+                if not bench.holds(name, TINY):
+                    measured_groups.append(name)
+                if name == "two" and len(measured_groups) == 2:
+                    raise RuntimeError("the lease is over")
+                yield Group(name, (TINY,), rounds=1)
+
+        return bench.measure_groups(groups())
+
+    return Suite("tiny", "one small network twice", measure, has_groups=True)
+
+
+def test_a_run_that_ended_early_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, asked = tmp_path / "here.json", []  # type: ignore[var-annotated]
+    bench = Bench("cpu", 1, say=lambda line: None)
+    suite = tiny_suite(asked)
+    assert not Keeper(path, "here", bench).run(suite)
+    assert "tiny failed: RuntimeError: the lease is over" in capsys.readouterr().err
+    assert [row["group"] for row in rows_of(read_results(path), "tiny")] == ["one"]
+    before = rows_of(read_results(path), "tiny")[0]
+    assert Keeper(path, "here", bench, missing_only=True).run(suite)
+    rows = rows_of(read_results(path), "tiny")
+    assert [row["group"] for row in rows] == ["one", "two"] and rows[0] == before
+    assert asked == ["one", "two", "two"]
+
+
+def test_an_early_end_leaves_whole_results_alone(tmp_path: Path) -> None:
+    path, bench = tmp_path / "here.json", Bench("cpu", 1, say=lambda line: None)
+    section = {"machine": describe_machine(), "rows": [{"group": "whole", "kind": "measured"}]}
+    add_suite(path, "here", "tiny", section)
+    assert not Keeper(path, "here", bench).run(tiny_suite([]))
+    assert [row["group"] for row in rows_of(read_results(path), "tiny")] == ["whole"]
+
+
+def test_only_results_of_the_same_versions_are_continued(tmp_path: Path) -> None:
+    path, bench = tmp_path / "here.json", Bench("cpu", 1, say=lambda line: None)
+    other = {**describe_machine(), "versions": {"torch": "0.1"}}
+    section = {"machine": other, "rows": [{"kind": "measured"}]}
+    add_suite(path, "here", "tiny", section)
+    with pytest.raises(ValueError, match="--missing: tiny was measured with versions {'torch': '0.1'}"):
+        Keeper(path, "here", bench, missing_only=True).run(tiny_suite([]))
 
 
 def test_unknown_suites_and_devices_are_refused() -> None:

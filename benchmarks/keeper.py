@@ -1,0 +1,75 @@
+"""Runs suites and keeps their rows: whole ones in place of the last, and what an ended run had by then."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Tuple
+
+from benchmarks.machine import describe_machine, one_line
+from benchmarks.results import add_suite, machine_of, read_results, rows_of
+from benchmarks.suites import Bench, Row, Suite
+
+
+@dataclass(frozen=True)
+class Keeper:
+    """Where the rows of one run of the benchmarks go. ``missing_only``: continue an earlier run."""
+
+    path: Path
+    host: str
+    bench: Bench
+    missing_only: bool = False
+
+    def run(self, suite: Suite) -> bool:
+        """Measure one suite; one that cannot be measured leaves the others, and its last rows, alone."""
+        machine = describe_machine(self.bench.device)
+        held = self._held(suite, machine)
+        if held and not suite.has_groups:
+            print(f"{suite.name}: held already")
+            return True
+        print(f"{suite.name}: {suite.what} ({one_line(machine)})", flush=True)
+        started = time.monotonic()
+
+        def keep(rows: List[Row]) -> None:
+            add_suite(self.path, self.host, suite.name, self._section(suite, machine, rows, started))
+
+        bench = replace(self.bench, held=held)
+        if held or not rows_of(read_results(self.path), suite.name):  # nothing whole is lost
+            bench = replace(bench, keep=keep)
+        try:
+            rows = suite.measure(bench)
+        except Exception as error:  # whatever it is: what was measured so far is worth a report
+            print(f"  {suite.name} failed: {type(error).__name__}: {error}", file=sys.stderr)
+            return False
+        keep(rows)
+        return True
+
+    def _section(
+        self, suite: Suite, machine: Mapping[str, Any], rows: List[Row], started: float
+    ) -> Dict[str, Any]:
+        device, threads = self.bench.device, self.bench.threads
+        return {
+            "machine": machine,
+            "threads": threads,
+            "command": f"python -m benchmarks --suite {suite.name} --device {device} --threads {threads}",
+            "seconds": round(time.monotonic() - started, 1),
+            "rows": rows,
+        }
+
+    def _held(self, suite: Suite, machine: Mapping[str, Any]) -> Tuple[Row, ...]:
+        """Rows that a continued run need not measure; refuses those of other versions or another machine."""
+        results = read_results(self.path)
+        if not self.missing_only or not rows_of(results, suite.name):
+            return ()
+        assert results is not None
+        before = machine_of(results, suite.name)
+        for fact in ("cpu", "gpu", "versions"):
+            if before.get(fact) != machine.get(fact):
+                raise ValueError(
+                    f"--missing: {suite.name} was measured with {fact} {before.get(fact)}, here is "
+                    f"{machine.get(fact)}; run it without --missing"
+                )
+        rows = rows_of(results, suite.name)
+        return tuple(row for row in rows if row["kind"] != "not measured" or not suite.has_groups)
