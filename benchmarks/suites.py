@@ -159,7 +159,14 @@ SUITES = {
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
         Suite("networks", "B0 to B5, training and inference", _networks, has_groups=True),
-        Suite("compiled", "norms under torch.compile", _compiled, ("cpu",), False, has_groups=True),
+        Suite(
+            "compiled",
+            "norms and libraries under torch.compile (20 minutes)",
+            _compiled,
+            ("cpu",),
+            False,
+            has_groups=True,
+        ),
     )
 }
 
