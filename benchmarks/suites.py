@@ -72,17 +72,13 @@ def installed_libraries() -> Tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Suite:
-    """One suite: ``measure`` returns its rows. ``default`` ones run when none is named.
-
-    ``has_groups``: it is measured group by group, and an ended run can be continued.
-    """
+    """One suite: ``measure`` returns its rows. ``default`` ones run when none is named."""
 
     name: str
     what: str
     measure: Callable[[Bench], List[Row]]
     devices: Tuple[str, ...] = ("cpu", "cuda")
     default: bool = True
-    has_groups: bool = False
 
 
 def _bars(bench: Bench) -> List[Row]:
@@ -151,22 +147,13 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("startup", "start of the command line", partial(_commands, "startup"), ("cpu",)),
-        Suite(
-            "bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",), has_groups=True
-        ),
+        Suite("bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
         Suite("simulator", "the simulated IPU against the CPU runtime", _simulator, ("cpu",)),
         Suite("loader", "decoding and augmenting JPEGs", _loader, ("cpu",)),
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
-        Suite("networks", "B0 to B5, training and inference", _networks, has_groups=True),
-        Suite(
-            "compiled",
-            "norms and libraries under torch.compile (20 minutes)",
-            _compiled,
-            ("cpu",),
-            False,
-            has_groups=True,
-        ),
+        Suite("networks", "B0 to B5, training and inference", _networks),
+        Suite("compiled", "under torch.compile (20 minutes)", _compiled, ("cpu",), default=False),
     )
 }
 

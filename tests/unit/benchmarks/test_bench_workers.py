@@ -108,7 +108,7 @@ def tiny_suite(measured_groups: List[str]) -> Suite:
 
         return bench.measure_groups(groups())
 
-    return Suite("tiny", "one small network twice", measure, has_groups=True)
+    return Suite("tiny", "one small network twice", measure)
 
 
 def test_a_run_that_ended_early_is_continued(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
