@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from . import _context, _factories, _rules_calls, _rules_dispatch, _rules_loss
+from . import _context, _factories, _recording, _rules_calls, _rules_dispatch, _rules_loss
 from ._blocks_state import BlockTracker
 from ._errors import Error, py_error
 from ._graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name, tensors_in
@@ -134,7 +134,7 @@ class Tracer:
         to_ref = lambda item: self.ref(item, name) if isinstance(item, Tensor) else item  # noqa: E731
         node_args, node_kwargs = map_structure(tuple(args), to_ref), map_structure(dict(kwargs), to_ref)
         outputs = result if isinstance(result, (tuple, list)) else (result,)
-        writes = _rules_dispatch.written_tensors(func, args)
+        writes = _recording.written_tensors(func, args)
         numbers = []
         for output in outputs:
             if not isinstance(output, Tensor):

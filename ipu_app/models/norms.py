@@ -32,6 +32,8 @@ class Norm(nn.Module):
         """Normalised x times weight plus bias; those given take the place of the module's own."""
         if weight is None:
             weight, bias = self.weight, self.bias
+        if weight is not None and bias is None:
+            bias = torch.zeros_like(weight)  # PopTorch refuses a norm that has one of the two
         return self.normalise(x, weight, bias)
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
@@ -47,14 +49,15 @@ class BatchNorm(Norm):
     micro-batch on one replica, so the averages move ``updates_per_step`` times in a step: each of these
     moves is made smaller so that the step's total weight stays ``momentum`` (see
     :func:`set_updates_per_step`). With ``frozen`` it is in training what it is in evaluation (see
-    :func:`freeze_statistics`).
+    :func:`freeze_statistics`). ``separate`` works the statistics for the moving averages out apart from the
+    norm (see :func:`separate_statistics`).
     """
 
     def __init__(self, channels: int, *, affine: str, eps: float, momentum: float) -> None:
         super().__init__(channels, affine=affine, eps=eps)
         self.momentum = momentum
         self.updates_per_step = 1
-        self.frozen = False
+        self.frozen = self.separate = False
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
 
@@ -64,14 +67,24 @@ class BatchNorm(Norm):
         if self.frozen or not self.training:
             return F.batch_norm(x, mean, var, weight, bias, False, 0.0, self.eps)
         move = 1 - (1 - self.momentum) ** (1 / self.updates_per_step)
+        if self.separate:
+            self._move_averages(x, move)
+            return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
         count = x.shape[0] * x.shape[2] * x.shape[3]
-        share = torch.zeros_like(
-            var
-        )  # becomes move * var * n / (n - 1): PyTorch's averages take the unbiased one
+        # becomes move * var * n / (n - 1): PyTorch's averages take the unbiased variance
+        share = torch.zeros_like(var)
         y = F.batch_norm(x, mean, share, weight, bias, True, move, self.eps)
         with torch.no_grad():
             var.mul_(1 - move).add_(share, alpha=(count - 1) / count)
         return y
+
+    def _move_averages(self, x: torch.Tensor, move: float) -> None:
+        with torch.no_grad():
+            wide = x.to(self.running_mean.dtype)
+            mean = wide.mean((0, 2, 3))
+            var = (wide * wide).mean((0, 2, 3)) - mean * mean
+            self.running_mean.mul_(1 - move).add_(mean, alpha=move)
+            self.running_var.mul_(1 - move).add_(var, alpha=move)
 
 
 class GroupNorm(Norm):
@@ -130,6 +143,17 @@ def set_updates_per_step(model: nn.Module, updates_per_step: int) -> None:
     for module in model.modules():
         if isinstance(module, BatchNorm):
             module.updates_per_step = updates_per_step
+
+
+def separate_statistics(module: nn.Module) -> None:
+    """Make every batch norm find the statistics for its moving averages by operations of its own.
+
+    For IPUs: PopTorch updates running statistics that are buffers, but a tensor of the graph in their place
+    stays what it was, and PyTorch's unbiased variance could not be corrected.
+    """
+    for norm in module.modules():
+        if isinstance(norm, BatchNorm):
+            norm.separate = True
 
 
 def freeze_statistics(module: nn.Module) -> None:

@@ -88,9 +88,14 @@ class ProxyActivation(nn.Module):
         self.nodes, self.weights = (torch.tensor(values, dtype=dtype, device=device) for values in self._rule)
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> ProxyActivation:
-        """Module-wide casts: the nodes stay in float32 under ``half()`` and are exact under ``double()``."""
+        """Module-wide casts: the nodes stay in float32 under ``half()`` and are exact under ``double()``.
+
+        Where no cast changes them they stay the tensors that ``fn`` gave: PopTorch knows those by name.
+        """
+        before = self.nodes.dtype
         super()._apply(fn, *args, **kwargs)
-        self._set_nodes(self.nodes.device, torch.promote_types(self.nodes.dtype, torch.float32))
+        if self.nodes.dtype != before:
+            self._set_nodes(self.nodes.device, torch.promote_types(self.nodes.dtype, torch.float32))
         return self
 
     def affine(self) -> Tuple[torch.Tensor, torch.Tensor]:

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from ipu_app.models.norms import separate_statistics
 from ipu_app.models.train_graph import TrainGraph
 from ipu_app.runtime.base import (
     Batch,
@@ -58,10 +59,11 @@ class IpuRuntime(Runtime):
         self.info = _describe(api, plan, parts.geometry, settings)
         if api.kind == "sim":
             keep_freed_memory()
-        self._api, self._workers = api, parts.workers
+        self._api = api
         self._train_graph, self._eval_graph = parts.train_graph, copy.deepcopy(parts.eval_graph)
         for graph in (self._train_graph, self._eval_graph):
             _set_precision(graph, settings.precision)
+            separate_statistics(graph.model)
             _mark_stages(api.poptorch, graph, plan)
         self._optimizer = ipu_optimizer(api.poptorch.optim, self._train_graph.model, parts.optimizer)
         self._train_options = training_options(api, plan, parts.geometry, settings)
@@ -76,17 +78,17 @@ class IpuRuntime(Runtime):
         """Return PopTorch's own loader: it delivers whole combined batches, rebatched by its workers."""
         poptorch = self._api.poptorch
         geometry = self.geometry if train else self.eval_geometry
-        modes = poptorch.DataLoaderMode
+        modes, workers = poptorch.DataLoaderMode, self.num_workers(train=train)
         loader: Iterable[Batch] = poptorch.DataLoader(
             self._train_options if train else self._eval_options,
             dataset,
             batch_size=geometry.micro_batch,
             sampler=sampler,
-            num_workers=self._workers,
+            num_workers=workers,
             drop_last=True,
             auto_distributed_partitioning=False,
-            mode=modes.AsyncRebatched if self._workers else modes.Sync,
-            rebatched_worker_size=min(geometry.samples_per_batch, 256) if self._workers else None,
+            mode=modes.AsyncRebatched if workers else modes.Sync,
+            rebatched_worker_size=min(geometry.samples_per_batch, 256) if workers else None,
         )
         return loader
 

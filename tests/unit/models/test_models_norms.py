@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.norms import make_norm, set_updates_per_step
+from ipu_app.models.norms import make_norm, separate_statistics, set_updates_per_step
 from ipu_app.models.spec import make_spec
 
 SHAPE = (3, 24, 5, 4)
@@ -75,8 +75,11 @@ def test_affine_kinds():
         torch.testing.assert_close(scaled(data()), 3 * norm_of("ln")(data()))
 
 
-def test_batch_norm_averages_take_the_biased_variance():
+@pytest.mark.parametrize("separate", [False, True])
+def test_batch_norm_averages_take_the_biased_variance(separate):
     module, x = norm_of("bn"), data()
+    if separate:
+        separate_statistics(module)
     mean, var = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=False)
     y = module(x)
     torch.testing.assert_close(y, F.batch_norm(x, None, None, training=True, eps=1e-3))
