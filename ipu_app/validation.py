@@ -97,7 +97,10 @@ def validate_at(
     classes = trained.file.classes
     dataset = build.make_dataset(config, phase, "val", resolution, environ=environ, classes=classes)
     _, geometry = build.make_geometries(phase, device, instances=comm.size)
-    parts = build.make_parts(config, phase, trained.file.spec, (geometry, geometry), initialise=False)
+    here = detect_world(environ).local_size
+    parts = build.make_parts(
+        config, phase, trained.file.spec, (geometry, geometry), initialise=False, local_instances=here
+    )
     parts.eval_graph.model.load_state_dict(trained.weights)
     runtime = build.make_runtime(device, config, phase, parts, comm)
     try:

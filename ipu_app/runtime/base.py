@@ -8,7 +8,7 @@ ever sees sums over samples, never means, so that they add up over batches and i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor
@@ -70,6 +70,7 @@ class RuntimeParts:
     """What every runtime is made from: two graphs, their batch geometries, optimiser, loader workers.
 
     An evaluation graph of logits is for naming images, not for ``eval_batch``, which wants labels.
+    ``eval_workers``: those of the loader of validation images; None takes as many.
     """
 
     train_graph: TrainGraph
@@ -78,6 +79,7 @@ class RuntimeParts:
     eval_geometry: BatchGeometry
     optimizer: OptimizerSpec
     workers: int = 0
+    eval_workers: Optional[int] = None
 
 
 class Runtime:
@@ -88,6 +90,12 @@ class Runtime:
     def __init__(self, parts: RuntimeParts) -> None:
         self.geometry = parts.geometry
         self.eval_geometry = parts.eval_geometry
+        self._train_workers = parts.workers
+        self._eval_workers = parts.workers if parts.eval_workers is None else parts.eval_workers
+
+    def num_workers(self, *, train: bool) -> int:
+        """Return how many processes load images for training, or for validation."""
+        return self._train_workers if train else self._eval_workers
 
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return an iterable of batches of this runtime's size, in the sampler's order."""

@@ -63,7 +63,7 @@ class TorchRuntime(Runtime):
             keep_freed_memory()
         else:
             torch.backends.cudnn.benchmark = True  # every batch has the same shape: the search pays at once
-        self._settings, self._workers = settings, parts.workers
+        self._settings = settings
         self.info = _describe(settings, parts.geometry)
         self._eval_graph = self._place(copy.deepcopy(parts.eval_graph)).eval()
         self._train_graph = self._place(parts.train_graph).train()
@@ -76,14 +76,15 @@ class TorchRuntime(Runtime):
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return torch's own loader over whole batches."""
         geometry = self.geometry if train else self.eval_geometry
+        workers = self.num_workers(train=train)
         loader: Iterable[Batch] = torch.utils.data.DataLoader(
             dataset,
             batch_size=geometry.samples_per_batch,
             sampler=sampler,
-            num_workers=self._workers,
+            num_workers=workers,
             drop_last=True,
             pin_memory=self._settings.device == "cuda",
-            persistent_workers=self._workers > 0,
+            persistent_workers=workers > 0,
         )
         return loader
 
