@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import List, Optional, Tuple
 
-from .manifest import FileTable, load_table, scan_classes
+from .manifest import FileTable, load_table
 from .source import Source, UnreadableImageError
 
 LAYOUT = "train/<class>/*.jpg and val/<class>/*.jpg (or CIFAR's folder, or tar shards)"
@@ -37,7 +37,7 @@ def _check(root: Path, split: str) -> Path:
 class FolderSource(Source):
     """One split of an ImageFolder tree, as encoded bytes.
 
-    ``cache_dir`` keeps the file table between runs; it is used again as long as no class folder has changed.
+    ``cache_dir`` keeps the file table between runs; see ``load_table`` for when it is used again.
     """
 
     kind = "ImageFolder"
@@ -51,7 +51,7 @@ class FolderSource(Source):
         present = class_names(folder)
         wanted = tuple(sorted(set(self.classes) & set(present)))
         self._folder = folder
-        self._table: FileTable = load_table(folder, wanted, cache_dir=cache_dir, scan=scan_classes)
+        self._table: FileTable = load_table(folder, wanted, cache_dir=cache_dir)
         # the table numbers the classes that are present here; labels are places in the list of all of them
         places = {name: place for place, name in enumerate(self.classes)}
         self._label_of = [places[name] for name in wanted]

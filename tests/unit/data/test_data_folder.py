@@ -10,7 +10,7 @@ from data_images import exif, jpeg, photograph, png, write_tree
 from benchmarks.make_tree import make_tree
 from ipu_app.data.datasets import open_dataset
 from ipu_app.data.folder import FolderSource
-from ipu_app.data.manifest import default_cache_dir, scan_classes
+from ipu_app.data.manifest import default_cache_dir, load_table, scan_classes
 from ipu_app.data.transforms import Preprocess
 
 
@@ -61,6 +61,44 @@ def test_cached_tables_are_used_until_a_class_changes(tmp_path):
     assert [again.read(i) for i in range(12)] == [first.read(i) for i in range(12)]
     (root / "train" / "class0" / "9.jpg").write_bytes(jpeg(photograph(8, 8)))
     assert len(FolderSource(root, "train", cache_dir=cache)) == 13
+
+
+@pytest.mark.parametrize("change", ["add", "overwrite", "remove", "new folder"])
+def test_cached_tables_notice_changes_at_any_depth(tmp_path, change):
+    root, cache = write_tree(tmp_path / "data"), tmp_path / "cache"
+    deep = root / "train" / "class0" / "part0" / "day1"
+    deep.mkdir(parents=True)
+    (deep / "a.jpg").write_bytes(jpeg(photograph(8, 8)))
+    first = FolderSource(root, "train", cache_dir=cache)
+    at_top = (root / "train" / "class0").stat().st_mtime_ns
+    if change == "add":
+        (deep / "b.jpg").write_bytes(jpeg(photograph(8, 8)))
+    elif change == "overwrite":
+        (deep / "a.jpg").write_bytes(jpeg(photograph(16, 16)))
+    elif change == "remove":
+        (deep / "a.jpg").unlink()
+    else:
+        (deep / "more").mkdir()
+        (deep / "more" / "b.jpg").write_bytes(jpeg(photograph(8, 8)))
+    assert (root / "train" / "class0").stat().st_mtime_ns == at_top
+    second = FolderSource(root, "train", cache_dir=cache)
+    assert second.manifest_hash == FolderSource(root, "train").manifest_hash != first.manifest_hash
+    assert len(list(cache.iterdir())) == 1  # the old list was replaced
+
+
+def test_slow_storage_is_compared_in_part_and_that_is_said(tmp_path):
+    root, cache = write_tree(tmp_path / "data"), tmp_path / "cache"
+    folder, classes = root / "train", ["class0", "class1", "class2"]
+    load_table(folder, classes, cache_dir=cache)
+    for number in range(100):
+        (folder / "class0" / f"more{number:03d}.jpg").write_bytes(b"x")
+    load_table(folder, classes, cache_dir=cache)
+    ticks = iter([0.0, 0.0, 10.0])
+    table = load_table(folder, classes, cache_dir=cache, compare_s=5.0, clock=lambda: next(ticks))
+    assert len(table) == 112
+    (note,) = table.problems
+    assert "within 5 s, 64 of 112 files could be compared" in note and str(cache) in note
+    assert load_table(folder, classes, cache_dir=cache).problems == ()
 
 
 def test_a_damaged_or_unwritable_cache_is_no_obstacle(tmp_path):
