@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
-from .decode import Window, open_image
+from .decode import Window, choose_decoder, open_image
 from .shards import INDEX, INDEX_FORMAT
 from .source import Raw, Source, UnreadableImageError
 
@@ -34,16 +34,21 @@ class WrittenSplit(NamedTuple):
     skipped: List[str]
 
 
-def _encoded(raw: Raw) -> Tuple[bytes, str]:
+def _encoded(raw: Raw, decoder: str) -> Tuple[bytes, str]:
     """Bytes and suffix of an image. What is not in a common format becomes a PNG; UnreadableImageError for
-    what is no image.
+    what can not be decoded to its end.
+
+    A header may be whole where the image is not, so each is decoded once: JPEGs at 1/8, which is enough to
+    tell; 0.9 ms for 500 x 375 pixels, in full 1.3.
     """
     if not isinstance(raw, np.ndarray):
-        image = open_image(raw, "pil")  # reads the header: a text file named .jpg is left out
+        image = open_image(raw, decoder)
+        whole = Window(0, 0, image.height, image.width)
         suffix = next((suffix for magic, suffix in _SUFFIXES.items() if raw.startswith(magic)), None)
+        pixels = image.pixels(whole, max(whole) if suffix is None else 1, fast=True)
         if suffix is not None:
             return raw, suffix
-        raw = image.pixels(Window(0, 0, image.height, image.width), max(image.height, image.width))
+        raw = pixels
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -60,12 +65,12 @@ def _add(shard: tarfile.TarFile, name: str, content: bytes) -> None:
 
 def _write_shard(source: Source, order: np.ndarray, path: Path, first: int) -> List[str]:
     """One tar file; returns the names of the images left out."""
-    skipped = []
+    skipped, decoder = [], choose_decoder("auto")
     with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
         for number, index in enumerate(order.tolist(), start=first):
             try:
                 raw, label = source.read(index)
-                content, suffix = _encoded(raw)
+                content, suffix = _encoded(raw, decoder)
             except UnreadableImageError:
                 skipped.append(source.name(index))
                 continue

@@ -101,10 +101,15 @@ def test_raw_pixels_are_written_without_loss(tmp_path):
 
 
 def test_unreadable_images_are_left_out_and_named(tree, tmp_path):
+    whole = jpeg(photograph(200, 150))
     (tree / "train" / "class0" / "bad.jpg").write_text("text")
+    (tree / "train" / "class1" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tree / "train" / "class1" / "cut.png").write_bytes(png(photograph(64, 48))[:2000])
+    (tree / "train" / "class1" / "zero.jpg").write_bytes(b"")
     (tree / "train" / "class0" / "photo.tif").write_bytes(tiff())
     written = write(tree, tmp_path / "out")
-    assert written["train"].skipped == ["train/class0/bad.jpg"]
+    names = ["class0/bad.jpg", "class1/cut.jpg", "class1/cut.png", "class1/zero.jpg"]
+    assert sorted(written["train"].skipped) == [f"train/{name}" for name in names]
     assert written["train"].entry["samples"] == 13
     assert len(ShardSource(str(tmp_path / "out"), "train")) == 13
     assert contents(tmp_path / "out", "train") == [item for item in contents(tree, "train") if item[1] >= 0]
