@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -262,7 +263,7 @@ def make_session(
         train_set=train_set,
         train_loader=runtime.loader(train_set, train_order, train=True),
         val_loader=runtime.loader(val_set, val_order, train=False),
-        set_epoch=train_order.set_epoch,
+        train_order=train_order,
         curve=make_curve(phase, optimizer),
         loss_scale=optimizer.loss_scale,
         averaging=phase.averaging,
@@ -277,15 +278,19 @@ def make_session(
     )
 
 
-def mixed_samples(dataset: ImageDataset, phase: PhaseConfig) -> Tensor:
-    """Return the first micro-batch of training images as the model sees them, mixed: uint8 (N, 3, H, W)."""
-    items = [dataset[key] for key in range(min(phase.batch.micro, len(dataset), SAMPLE_IMAGES))]
+def mixed_samples(session: PhaseSession, phase: PhaseConfig) -> Tensor:
+    """Return the first micro-batch as the model sees it, mixed: uint8 (N, 3, H, W), at most 16 images.
+
+    In the order of training: a data set's own order is by class.
+    """
+    keys = itertools.islice(session.train_order, phase.batch.micro)
+    items = [session.train_set[key] for key in keys]
     images = torch.stack([item[0] for item in items])
-    if not phase.augment.mixes or len(items) < 2:
-        return images
-    coefficients = torch.stack([item[2] for item in items])
-    mixed, _ = mixing.Mixing()(images.float(), torch.zeros(len(items), 1), coefficients)
-    return mixed.round().clamp(0, 255).to(torch.uint8)
+    if phase.augment.mixes and len(items) > 1:
+        coefficients = torch.stack([item[2] for item in items])
+        mixed, _ = mixing.Mixing()(images.float(), torch.zeros(len(items), 1), coefficients)
+        images = mixed.round().clamp(0, 255).to(torch.uint8)
+    return images[:SAMPLE_IMAGES]
 
 
 def validation_order(dataset: ImageDataset, geometry: BatchGeometry, comm: Comm) -> InstanceSampler:

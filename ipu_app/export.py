@@ -19,6 +19,7 @@ from ipu_app.model_file import TrainedModel
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.train_graph import LogitsGraph
 from ipu_app.models.weights import MODULE_NAMES, export_weights
+from ipu_app.training.checkpoint import save_tensors
 from ipu_app.training.rundir import write_json
 
 FORMATS = ("safetensors", "torchscript", "onnx", *MODULE_NAMES)
@@ -78,9 +79,7 @@ def describe(trained: TrainedModel, resolution: int) -> Dict[str, Any]:
 
 
 def _safetensors(weights: Dict[str, Tensor], path: Path) -> str:
-    from safetensors.torch import save_file
-
-    save_file({name: value.contiguous() for name, value in weights.items()}, str(path))
+    save_tensors({name: value.contiguous() for name, value in weights.items()}, path)
     return f"{path}: {len(weights)} tensors"
 
 

@@ -79,7 +79,11 @@ def evaluation_row(found: Validation, summary: RunSummary, *, averaged: bool) ->
 
 
 def results(summary: RunSummary, evaluations: Sequence[Row], classes: Sequence[str]) -> Dict[str, Any]:
-    """Return what ``summary.json`` says of a run's outcome."""
+    """Return what ``summary.json`` says of a run's outcome.
+
+    ``images_per_s`` is that of the first phase trained, which the estimate is for; ``images_per_s_of`` has
+    each phase's.
+    """
     return {
         "epochs": summary.epochs,
         "steps": summary.steps,
@@ -92,7 +96,8 @@ def results(summary: RunSummary, evaluations: Sequence[Row], classes: Sequence[s
             for row in evaluations
         ],
         "worst_classes": worst_classes(summary.confusion, classes),
-        "images_per_s": summary.images_per_s,
+        "images_per_s": next(iter(summary.images_per_s.values()), None),
+        "images_per_s_of": dict(summary.images_per_s),
         "images_per_s_is": summary.rate_label,
         "train_seconds": round(summary.train_seconds, 2),
     }

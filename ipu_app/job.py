@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ipu_app import build
 from ipu_app.config.convert import to_plain
@@ -36,11 +36,11 @@ from ipu_app.opening import (
 )
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
-from ipu_app.start import Start, load_resume, start_weights, unfinished_phase
+from ipu_app.start import Start, load_resume, start_record, start_weights, unfinished_phase
 from ipu_app.start_check import check_weights, class_notes
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
-from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir
+from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir, write_json
 from ipu_app.training.sinks import JsonlSink, Sink, Sinks, keep_rows_up_to
 from ipu_app.training.tracking import TensorboardSink, WandbSink, check_packages
 from ipu_app.training.trainer import PhaseSession, Progress, Trainer
@@ -78,7 +78,7 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         run_dir = _open_run_dir(config, comm, start.resume)
         say(f"run: {run_dir.path}")
         job = _Job(config, run_dir, place, say, estimate)
-        job.run(sessions, state, weights=weights)
+        job.run(sessions, state, weights=weights, origin=start_record(start) if comm.is_root else {})
     return 0
 
 
@@ -118,20 +118,34 @@ class _Job:
     say: Callable[[str], None]
     estimate: Optional[StepEstimate]
 
-    def run(self, sessions: _Sessions, state: Optional[Dict[str, Any]], weights: Optional[Weights]) -> None:
-        """Train all phases that are left, evaluate, write the summary, say the last lines."""
+    def run(
+        self,
+        sessions: _Sessions,
+        state: Optional[Dict[str, Any]],
+        *,
+        weights: Optional[Weights],
+        origin: Mapping[str, Any],
+    ) -> None:
+        """Train all phases that are left, evaluate, write the summary, say the last lines.
+
+        ``origin`` says where ``weights`` came from, for the records.
+        """
         first, comm = sessions.first, self.place.comm
         file = describe_model_file(self.config, first)
-        record = {**run_record(self.config, first), "estimate": estimate_record(self.estimate)}
+        record = {**run_record(self.config, first, origin), "estimate": estimate_record(self.estimate)}
         sink = self._make_sink(state)
         if comm.is_root:
-            file.save(self.run_dir.model)
+            write_json(self.run_dir.model, {**file.to_dict(), "start": origin})
             self._introduce(sink, record, first)
         trainer = Trainer(
             session_for=sessions, comm=comm, sink=sink, save=self._save, clock=time.perf_counter
         )
         phases = {phase.name: phase.epochs for phase in self.config.phases.values()}
-        summary = trainer.fit(phases, resume=state, weights=weights)
+        try:
+            summary = trainer.fit(phases, resume=state, weights=weights)
+        except BaseException:  # also where the user stops it
+            sink.stop()
+            raise
         found = evaluate_resolutions(self.config, file, summary, self.place)
         rows = report_evaluations(sink, found, summary, self.config)
         record.update(results(summary, rows, file.classes))
@@ -146,7 +160,7 @@ class _Job:
         sink.start({"run": record, "config": to_plain(self.config)})
         if self.config.tracking.wandb or self.config.tracking.tensorboard:
             phase = self.config.phases[session.name]
-            sink.images("images after mixing", build.mixed_samples(session.train_set, phase))
+            sink.images("images after mixing", build.mixed_samples(session, phase))
 
     def _save(self, progress: Progress, state: Dict[str, Any]) -> None:
         """Write the epoch's checkpoint and remove the oldest."""
@@ -171,7 +185,9 @@ class _Job:
         tracking, run_dir = self.config.tracking, self.run_dir
         if state:
             keep_rows_up_to(run_dir.metrics, state["progress"]["step"])
-        sinks: List[Sink] = [JsonlSink(run_dir.metrics), console_sink()]
+        epochs = sum(phase.epochs for phase in self.config.phases.values())
+        console = console_sink(epochs=epochs, clock=time.perf_counter)
+        sinks: List[Sink] = [JsonlSink(run_dir.metrics), console]
         if tracking.tensorboard:
             sinks.append(TensorboardSink(run_dir))
         if tracking.wandb:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Mapping
 
 import torch
 
@@ -75,14 +75,21 @@ def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> Li
             f"validation top-1 {summary.val['top1']:.2%} on {summary.val['samples']:.0f} images "
             f"after {summary.epochs} epochs ({record['dataset']})"
         )
-    if summary.images_per_s is not None:
-        lines.append(f"{summary.images_per_s:.1f} images/s, {summary.rate_label}")
+    rates = {name: value for name, value in summary.images_per_s.items() if value is not None}
+    for name, value in rates.items():
+        phase = f"{name}: " if len(summary.images_per_s) > 1 else ""
+        lines.append(f"{phase}{value:.1f} images/s, {summary.rate_label}")
     lines.append(f"written: {path} (report.html, summary.json, metrics.jsonl, checkpoints/)")
     return lines
 
 
-def run_record(config: RunConfig, session: PhaseSession) -> Dict[str, Any]:
-    """Return what ``summary.json`` says of the set-up of a run."""
+def run_record(config: RunConfig, session: PhaseSession, start: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what ``summary.json`` says of the set-up of a run.
+
+    ``resolution`` and ``global_batch`` are those of the phase that begins, ``phases`` has them for each;
+    ``start`` is where its weights came from.
+    """
+    native = session.spec.native_resolution
     info, model = session.runtime.info, config.model
     return {
         "device": info.device,
@@ -96,5 +103,14 @@ def run_record(config: RunConfig, session: PhaseSession) -> Dict[str, Any]:
         "dataset": session.data_description,
         "seed": config.seed,
         "global_batch": session.runtime.geometry.samples_per_step,
+        "phases": {
+            name: {
+                "epochs": phase.epochs,
+                "resolution": phase.resolution or native,
+                "global_batch": phase.batch.global_batch,
+            }
+            for name, phase in config.phases.items()
+        },
+        "start": dict(start),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }

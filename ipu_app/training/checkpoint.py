@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import stat
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -33,21 +34,32 @@ def save_checkpoint(
     state: Dict[str, Any],
 ) -> Path:
     """Write one checkpoint; a crash leaves either a whole one or none. Returns its folder."""
-    from safetensors.torch import save_file
-
     target = folder / f"epoch-{epoch:04d}"
     draft = folder / f".{target.name}.{os.getpid()}.part"
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     tensors: Dict[str, Tensor] = {}
     tree = _take_tensors(state, "state", tensors)
-    save_file(_plain(weights), str(draft / "weights.safetensors"))
-    save_file(_plain(averaged), str(draft / "averaged.safetensors"))
-    save_file(_plain(tensors), str(draft / "state.safetensors"))
+    save_tensors(_plain(weights), draft / "weights.safetensors")
+    save_tensors(_plain(averaged), draft / "averaged.safetensors")
+    save_tensors(_plain(tensors), draft / "state.safetensors")
     (draft / "state.json").write_text(json.dumps({"format": FORMAT, "state": tree}), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     os.replace(draft, target)
     return target
+
+
+def save_tensors(tensors: Dict[str, Tensor], path: Path) -> None:
+    """Write a safetensors file that others may read as they may any new file: as the umask allows.
+
+    The library writes a private temporary file and renames it, so that only its owner could read it.
+    """
+    from safetensors.torch import save_file
+
+    path.touch()
+    mode = stat.S_IMODE(path.stat().st_mode)
+    save_file(tensors, str(path))
+    path.chmod(mode)
 
 
 def load_state(checkpoint: Path) -> Dict[str, Any]:

@@ -2,31 +2,83 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Callable, Dict, List, Mapping, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 from ipu_app.runtime.base import BatchResult, EvalResult
 
 
 @dataclass
 class TrainMeter:
-    """Training sums since the last report; ``seconds`` is time spent in and between its batches."""
+    """Training sums since the last report.
+
+    Calls whose loss is not a finite number are counted and left out of the sums: one alone may come of half
+    precision and pass. Several in a row do not: the weights are spoilt. ``bad_in_a_row`` outlives reports.
+    """
 
     loss_sum: float = 0.0
     correct: float = 0.0
     samples: int = 0
+    bad_calls: int = 0
+    bad_in_a_row: int = 0
 
     def add(self, result: BatchResult) -> None:
         """Add one batch of this instance."""
+        if not math.isfinite(result.loss_sum):
+            self.bad_calls += 1
+            self.bad_in_a_row += 1
+            return
+        self.bad_in_a_row = 0
         self.loss_sum += result.loss_sum
         self.correct += result.correct
         self.samples += result.samples
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the last two calls, or all since the last report, gave no finite loss."""
+        return self.bad_in_a_row >= 2 or self.bad_in_a_row >= 1 and self.samples == 0
+
     def drain(self) -> List[float]:
-        """Return [loss sum, correct, samples] and start anew."""
-        sums = [self.loss_sum, self.correct, float(self.samples)]
-        self.loss_sum, self.correct, self.samples = 0.0, 0.0, 0
-        return sums
+        """Return [loss sum, correct, samples, calls left out, 1 if diverged else 0] and start anew."""
+        sums = [self.loss_sum, self.correct, self.samples, self.bad_calls, self.has_diverged]
+        self.loss_sum, self.correct, self.samples, self.bad_calls = 0.0, 0.0, 0, 0
+        return [float(value) for value in sums]
+
+
+@dataclass
+class RateMeter:
+    """Images (of all instances) and seconds of one phase's training calls.
+
+    The first call compiles and is left out.
+    """
+
+    calls: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    _reported_images: int = 0
+    _reported_seconds: float = 0.0
+
+    def add(self, images: int, seconds: float) -> None:
+        """Add one call."""
+        self.calls += 1
+        if self.calls > 1:
+            self.images += images
+            self.seconds += seconds
+
+    def per_s(self) -> Optional[float]:
+        """Return images/s over the whole phase; None before its second call."""
+        return _per_s(self.images, self.seconds)
+
+    def drain(self) -> Optional[float]:
+        """Return images/s since this was last asked; None if there were none but the first call."""
+        found = _per_s(self.images - self._reported_images, self.seconds - self._reported_seconds)
+        self._reported_images, self._reported_seconds = self.images, self.seconds
+        return found
+
+
+def _per_s(images: int, seconds: float) -> Optional[float]:
+    return round(images / seconds, 2) if seconds > 0 else None
 
 
 @dataclass
@@ -55,9 +107,13 @@ class EvalMeter:
 
 
 def train_means(sums: Sequence[float]) -> Dict[str, float]:
-    """Return mean loss (nats) and accuracy (0..1) of training sums over all instances."""
-    loss, correct, samples = sums
-    return {"loss": loss / max(samples, 1), "accuracy": correct / max(samples, 1)}
+    """Return mean loss (nats) and accuracy (0..1) of training sums over all instances.
+
+    Where calls were left out for a loss that was not finite, their number is told, too.
+    """
+    loss, correct, samples, bad_calls, _ = sums
+    means = {"loss": loss / max(samples, 1), "accuracy": correct / max(samples, 1)}
+    return {**means, "nonfinite_calls": bad_calls} if bad_calls else means
 
 
 def eval_means(sums: Sequence[float]) -> Dict[str, float]:

@@ -9,12 +9,35 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from torch import Tensor
 
+from ipu_app.runtime.base import BatchResult
+
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CallState:
+    """Where a run is after one training call: ``done`` of ``total`` calls of an epoch.
+
+    ``epoch`` counts from 1 over the whole run; ``result`` is this instance's, ``images`` are those of all
+    instances. ``seconds`` is None for a phase's first call, which compiles; ``left_s`` is what the phase
+    still takes, validations included, as far as that can be told.
+    """
+
+    phase: str
+    epoch: int
+    done: int
+    total: int
+    time_s: float
+    result: BatchResult
+    images: int
+    seconds: Optional[float]
+    left_s: Optional[float]
 
 
 class Sink:
@@ -29,11 +52,14 @@ class Sink:
     def row(self, row: Row) -> None:
         """Take one row of metrics."""
 
-    def step(self, *, phase: str, epoch: int, done: int, total: int, row: Row) -> None:
-        """Take the state of the running epoch: ``done`` of ``total`` batches, with the last train row."""
+    def step(self, state: CallState) -> None:
+        """Take the state of the running epoch, after each training call and its row, if there was one."""
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Take the run's summary; nothing follows."""
+
+    def stop(self) -> None:
+        """Let go of terminal and files: the run ends early, without a summary."""
 
 
 class Sinks(Sink):
@@ -57,15 +83,20 @@ class Sinks(Sink):
         for sink in self._sinks:
             sink.row(row)
 
-    def step(self, **state: Any) -> None:
+    def step(self, state: CallState) -> None:
         """Pass on."""
         for sink in self._sinks:
-            sink.step(**state)
+            sink.step(state)
 
     def close(self, summary: Mapping[str, Any]) -> None:
         """Pass on."""
         for sink in self._sinks:
             sink.close(summary)
+
+    def stop(self) -> None:
+        """Pass on."""
+        for sink in self._sinks:
+            sink.stop()
 
 
 class JsonlSink(Sink):

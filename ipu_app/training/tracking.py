@@ -93,6 +93,10 @@ class WandbSink(Sink):
         self.run.summary.update(dict(summary))
         self.run.finish()
 
+    def stop(self) -> None:
+        """End the run as one that failed."""
+        self.run.finish(exit_code=1)
+
 
 class TensorboardSink(Sink):
     """Event files for TensorBoard, in the run's folder."""
@@ -117,6 +121,10 @@ class TensorboardSink(Sink):
             self._writer.add_scalar(name, value, global_step=row["step"])
 
     def close(self, summary: Mapping[str, Any]) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+    def stop(self) -> None:
         """Write what is left."""
         self._writer.close()
 

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence, Sized
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence
 
+import torch
 from torch import Tensor
 
+from ipu_app.data.sampling import InstanceSampler
 from ipu_app.runtime.base import Batch, Runtime, StepKnobs
 from ipu_app.training.averaging import WeightAverage
 from ipu_app.training.curves import Curve
-from ipu_app.training.metrics import Confusion, EvalMeter, TrainMeter, all_confusion, eval_means, train_means
-from ipu_app.training.sinks import Sink
+from ipu_app.training.metrics import (
+    Confusion,
+    EvalMeter,
+    RateMeter,
+    TrainMeter,
+    all_confusion,
+    eval_means,
+    train_means,
+)
+from ipu_app.training.sinks import CallState, Sink
 
 Clock = Callable[[], float]
 
@@ -26,15 +36,11 @@ class Collective(Protocol):
         """Return the element-wise sums over all instances."""
 
 
-class BatchLoader(Sized, Iterable[Batch], Protocol):
-    """A loader with a known number of batches."""
-
-
 @dataclass(frozen=True)
 class PhaseSession:
     """All that one phase of training needs.
 
-    ``set_epoch`` selects an epoch's order of images; ``data_content`` identifies the images, wherever they
+    ``train_order`` is the order of an epoch's images; ``data_content`` identifies the images, wherever they
     are; ``data_problems`` is what is wrong with them at first sight, ``data_notes`` returns what turned out
     to be so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
     """
@@ -44,9 +50,9 @@ class PhaseSession:
     resolution: int
     runtime: Runtime
     train_set: Any
-    train_loader: BatchLoader
-    val_loader: BatchLoader
-    set_epoch: Callable[[int], None]
+    train_loader: Iterable[Batch]
+    val_loader: Iterable[Batch]
+    train_order: InstanceSampler
     curve: Curve
     loss_scale: float
     averaging: float
@@ -58,6 +64,19 @@ class PhaseSession:
     data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1
+
+    def set_epoch(self, epoch: int) -> None:
+        """Select the order of an epoch of this phase, from 0."""
+        self.train_order.set_epoch(epoch)
+
+    @property
+    def calls_per_epoch(self) -> int:
+        """Runtime calls in one epoch of training.
+
+        By the order of the images: a loader knows only how many images there are, not that other instances
+        take some of them.
+        """
+        return self.train_order.num_batches
 
     @property
     def updates_per_batch(self) -> int:
@@ -79,37 +98,19 @@ class Progress:
 class RunSummary:
     """What a run came to.
 
-    ``images_per_s`` is over all instances and leaves out each phase's first call, which compiles; None where
-    there was no other. ``weights`` are the last ones, averaged if the last phase averages; ``confusion`` is
-    the last validation's.
+    ``images_per_s`` is for each phase that this process trained, over all instances, without its first call,
+    which compiles; None where there was no other. ``weights`` are the last ones, averaged if the last phase
+    averages; ``confusion`` is the last validation's.
     """
 
     val: Dict[str, float]
     confusion: Confusion
     weights: Dict[str, Tensor]
-    images_per_s: Optional[float]
+    images_per_s: Mapping[str, Optional[float]]
     rate_label: str
     epochs: int
     steps: int
     train_seconds: float
-
-
-@dataclass
-class _Rate:
-    """Samples and seconds of training calls; the first call of a phase compiles and is left out."""
-
-    samples: int = 0
-    seconds: float = 0.0
-    is_warm: bool = False
-
-    def add(self, samples: int, seconds: float) -> None:
-        if self.is_warm:
-            self.samples += samples
-            self.seconds += seconds
-        self.is_warm = True
-
-    def per_s(self, size: int) -> Optional[float]:
-        return round(self.samples * size / self.seconds, 2) if self.seconds > 0 else None
 
 
 class Trainer:
@@ -126,7 +127,8 @@ class Trainer:
     ) -> None:
         self._session_for, self._comm, self._sink = session_for, comm, sink
         self._save, self._clock = save, clock
-        self._rate, self._start_s = _Rate(), clock()
+        self._rates: Dict[str, RateMeter] = {}
+        self._start_s = self._warm_s = clock()
         self._val: Dict[str, float] = {}
         self._confusion: Confusion = {}
         self._rate_label, self._num_classes = "", 0
@@ -140,13 +142,14 @@ class Trainer:
     ) -> RunSummary:
         """Train phases (name -> epochs) in order; return the run's summary.
 
-        ``resume`` is what ``save`` was given, and continues there; ``weights`` start the first phase.
+        ``resume`` is what ``save`` was given, and continues there; with ``validated`` False it was not yet
+        known how good that epoch is, which is found out first. ``weights`` start the first phase.
         """
         progress = Progress(**resume["progress"]) if resume else Progress()
         for index, (name, epochs) in enumerate(phases.items()):
             if index < progress.phase:
                 continue
-            if resume and progress.epoch >= epochs:
+            if resume and progress.epoch >= epochs and resume.get("validated", True):
                 progress, resume = replace(progress, phase=index + 1, epoch=0), None
                 continue
             session = self._session_for(name)
@@ -164,8 +167,10 @@ class Trainer:
             average.load_state_dict(resume["average"], session.runtime.weights())
         elif carried is not None:
             session.runtime.load_state_dict({"model": carried})
-        self._rate_label, self._rate.is_warm = session.runtime.info.rate_label, False
-        weights = session.runtime.weights()
+        self._rate_label, self._rates[session.name] = session.runtime.info.rate_label, RateMeter()
+        weights = average.weights() if average.state_dict() else session.runtime.weights()
+        if resume and not resume.get("validated", True) and _is_validated(session, progress):
+            self._validate(session, progress, weights)
         for epoch in range(progress.epoch, session.epochs):
             session.set_epoch(epoch)
             progress = self._run_epoch(session, progress)
@@ -173,43 +178,65 @@ class Trainer:
         return replace(progress, phase=progress.phase + 1, epoch=0), weights
 
     def _run_epoch(self, session: PhaseSession, progress: Progress) -> Progress:
-        meter, total = TrainMeter(), len(session.train_loader)
+        meter, rate, total = TrainMeter(), self._rates[session.name], session.calls_per_epoch
         log_points = _log_points(total, session.logs_per_epoch)
-        row: Dict[str, Any] = {}
+        images = session.runtime.geometry.samples_per_batch * self._comm.size
         started = self._clock()
         for done, batch in enumerate(session.train_loader, start=1):
             epoch = progress.epoch + (done - 1) / total
             knobs = StepKnobs(session.curve.lr(epoch), session.loss_scale)
-            meter.add(session.runtime.train_batch(batch, knobs))
+            result = session.runtime.train_batch(batch, knobs)
+            meter.add(result)
             progress = replace(progress, step=progress.step + session.updates_per_batch)
-            self._rate.add(session.runtime.geometry.samples_per_batch, self._clock() - started)
-            started = self._clock()
+            now = self._clock()
+            started, seconds = now, now - started
+            rate.add(images, seconds)
+            self._warm_s = now if rate.calls == 1 else self._warm_s
             if done in log_points:
-                row = self._report_train(session, progress, meter, epoch + 1 / total, knobs)
-            self._sink.step(phase=session.name, epoch=progress.epoch + 1, done=done, total=total, row=row)
+                self._report_train(session, progress, meter, epoch + 1 / total, knobs)
+            state = CallState(
+                phase=session.name,
+                epoch=progress.total_epochs + 1,
+                done=done,
+                total=total,
+                time_s=now - self._start_s,
+                result=result,
+                images=images,
+                seconds=seconds if rate.calls > 1 else None,
+                left_s=self._left_s(now, rate.calls, (session.epochs - progress.epoch) * total - done),
+            )
+            self._sink.step(state)
         return replace(progress, epoch=progress.epoch + 1, total_epochs=progress.total_epochs + 1)
+
+    def _left_s(self, now: float, calls: int, calls_left: int) -> Optional[float]:
+        """Return the seconds that a phase still takes; what was between its calls is spread over them."""
+        return (now - self._warm_s) / (calls - 1) * calls_left if calls > 1 else None
 
     def _report_train(
         self, session: PhaseSession, progress: Progress, meter: TrainMeter, epoch: float, knobs: StepKnobs
-    ) -> Dict[str, Any]:
-        means = train_means(self._comm.all_sum(meter.drain()))
-        row = self._row("train", session, progress, epoch, means)
-        row.update(lr=knobs.lr, images_per_s=self._rate.per_s(self._comm.size))
+    ) -> None:
+        sums = self._comm.all_sum(meter.drain())
+        if sums[-1] > 0:
+            raise ValueError(_divergence(session, progress, "the loss is no finite number any more"))
+        row = self._row("train", session, progress, epoch, train_means(sums))
+        row.update(lr=knobs.lr, images_per_s=self._rates[session.name].drain())
         self._sink.row(row)
-        return row
 
     def _finish_epoch(
         self, session: PhaseSession, progress: Progress, average: WeightAverage
     ) -> Dict[str, Tensor]:
-        """Sample the weights, validate with the average, save; return the weights for the next phase."""
+        """Sample the weights, save, validate with the average; return the weights for the next phase.
+
+        Validation comes last, as it may fail: it compiles another graph, and needs memory for it.
+        """
         state = session.runtime.state_dict()
         weights = state["model"]
+        if not _are_finite(weights):
+            before = replace(progress, total_epochs=progress.total_epochs - 1)
+            raise ValueError(_divergence(session, before, "weights are no finite numbers any more"))
         if session.averaging > 0:
             average.add(weights)
             weights = average.weights()
-        last = progress.epoch == session.epochs
-        if last or progress.epoch % session.validate_every == 0:
-            self._validate(session, progress, weights)
         self._save(
             progress,
             {
@@ -219,6 +246,8 @@ class Trainer:
                 "average": average.state_dict(),
             },
         )
+        if _is_validated(session, progress):
+            self._validate(session, progress, weights)
         return weights
 
     def _validate(self, session: PhaseSession, progress: Progress, weights: Dict[str, Tensor]) -> None:
@@ -249,7 +278,7 @@ class Trainer:
             val=self._val,
             confusion=all_confusion(self._confusion, self._num_classes, comm.all_sum, comm.size),
             weights=weights,
-            images_per_s=self._rate.per_s(self._comm.size),
+            images_per_s={name: rate.per_s() for name, rate in self._rates.items()},
             rate_label=self._rate_label,
             epochs=progress.total_epochs,
             steps=progress.step,
@@ -265,6 +294,27 @@ def evaluate(
     for batch in loader:
         meter.add(runtime.eval_batch(batch))
     return eval_means(comm.all_sum(meter.sums()))
+
+
+def _is_validated(session: PhaseSession, progress: Progress) -> bool:
+    """Tell whether the epoch that ended is one to validate after; a phase's last one always is."""
+    return progress.epoch >= session.epochs or progress.epoch % session.validate_every == 0
+
+
+def _are_finite(weights: Mapping[str, Tensor]) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in weights.values() if value.is_floating_point())
+
+
+def _divergence(session: PhaseSession, progress: Progress, what: str) -> str:
+    """Return one line on a training that came to nothing: where, what to try, what is left."""
+    done = progress.total_epochs
+    kept = f"the checkpoint of epoch {done} is kept" if done else "no epoch was finished"
+    section = f"phases.{session.name}"
+    return (
+        f"{section}: {what} in epoch {done + 1}, by step {progress.step}; try a lower "
+        f"{section}.optimizer.lr; with half precision also another {section}.optimizer.loss_scale, or more "
+        f"bits ({section}.pipeline.precision=16.32 or 32.32; on GPUs and CPUs device.autocast=off); {kept}"
+    )
 
 
 def _log_points(total: int, count: int) -> List[int]:
