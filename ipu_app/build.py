@@ -17,6 +17,7 @@ from ipu_app.data import mixing
 from ipu_app.data.datasets import ImageDataset, open_dataset
 from ipu_app.data.manifest import default_cache_dir
 from ipu_app.data.sampling import InstanceSampler
+from ipu_app.data.shards import UNASKED_BYTES
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
 from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.fleet import code_version
@@ -109,12 +110,14 @@ def make_dataset(
     draw = None
     if split == "train" and phase.augment.mixes:
         draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)
+    chosen = config.data.cache_dir
     dataset = open_dataset(
         config.data.source,
         split,
         preprocess,
         draw_coefficients=draw,
-        cache_dir=default_cache_dir(environ),
+        cache_dir=Path(chosen).expanduser() if chosen else default_cache_dir(environ),
+        most_copied_bytes=None if chosen else UNASKED_BYTES,
         limit=config.data.limit_train if split == "train" else config.data.limit_val,
     )
     if classes is not None:
@@ -353,10 +356,10 @@ def check_global_batch(geometry: BatchGeometry, num_images: int) -> None:
 def facts_that_must_agree(config: RunConfig, session: PhaseSession) -> Dict[str, str]:
     """Return what every process of a job must see alike: configuration, code, data, what it runs on.
 
-    The data by their content: each host may have them elsewhere.
+    The data by their content: each host may have them, and copies of them, elsewhere.
     """
     package, plain = Path(__file__).resolve().parent, to_plain(config)
-    del plain["data"]["source"]
+    del plain["data"]["source"], plain["data"]["cache_dir"]
     return {
         "configuration": json.dumps(plain, indent=1, sort_keys=True),
         "code": code_version(package, package.parent / "pipelines"),

@@ -49,7 +49,9 @@ class ModelConfig:
 class DataConfig:
     """What is fed: ``source`` None is the embedded handwritten digits; else a folder, shards or made-up.
 
-    ``workers``: loader processes; None takes one per core where files are decoded, none otherwise.
+    ``workers``: loader processes of an instance for training, half as many for validation; None takes its
+    share of the host's cores where files are decoded, none otherwise. ``cache_dir`` keeps lists of files and
+    copies of remote shards; None is ``$XDG_CACHE_HOME/ipu_app``, for at most 10 GB of copies.
     """
 
     source: Optional[str] = None
@@ -58,10 +60,13 @@ class DataConfig:
     normalise: str = "published"
     limit_train: Optional[int] = None
     limit_val: Optional[int] = None
+    cache_dir: Optional[str] = None
 
     def __post_init__(self) -> None:
         if self.source == "":  # an empty shell variable, most likely
             raise ValueError("data.source='': give a folder, or leave it out for the embedded digits")
+        if self.cache_dir == "":
+            raise ValueError("data.cache_dir='': give a folder, or leave it out for ~/.cache/ipu_app")
         if self.workers is not None:
             at_least("data.workers", self.workers, 0)
         one_of("data.normalise", self.normalise, ("published", "torchvision"))

@@ -138,7 +138,14 @@ class ImageDataset(Dataset):
         return train(image, how.size, random, flip=source.flip, ops=self._ops)
 
 
-def open_source(data: Optional[str], split: str, size: int, *, cache_dir: Optional[Path] = None) -> Source:
+def open_source(
+    data: Optional[str],
+    split: str,
+    size: int,
+    *,
+    cache_dir: Optional[Path] = None,
+    most_copied_bytes: Optional[int] = None,
+) -> Source:
     """One split of the data named ``data`` (see open_dataset); ``size`` is for synthetic images only."""
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: choose one of {', '.join(SPLITS)}")
@@ -150,20 +157,21 @@ def open_source(data: Optional[str], split: str, size: int, *, cache_dir: Option
     if kind == "synthetic":
         return SyntheticSource(data, split, size)
     if is_shards(data):
-        return ShardSource(data, split, cache_dir=cache_dir)
+        return ShardSource(data, split, cache_dir=cache_dir, most_copied_bytes=most_copied_bytes)
     cifar = find_cifar(Path(data))
     if cifar is not None:
         return CifarSource(*cifar, split)
     return FolderSource(Path(data), split, cache_dir=cache_dir)
 
 
-def open_dataset(
+def open_dataset(  # noqa: PLR0913 (each is one choice of its own, and none belong together)
     data: Optional[str],
     split: str,
     preprocess: Preprocess,
     *,
     draw_coefficients: Optional[DrawCoefficients] = None,
     cache_dir: Optional[Path] = None,
+    most_copied_bytes: Optional[int] = None,
     limit: Optional[int] = None,
     pixel_ops: Optional[PixelOps] = None,
 ) -> ImageDataset:
@@ -172,9 +180,11 @@ def open_dataset(
     ``data``: None or "digits" (embedded); "generated" or "synthetic", with ":CLASSES" if not 1000; a folder
     in torchvision's ImageFolder or CIFAR layout; tar shards, as a folder, a pattern or a URL (see shards.py).
     ValueError, one line, where it is none of these. ``cache_dir`` keeps lists of files, and copies of remote
-    shards.
+    shards; sets of shards larger than ``most_copied_bytes`` are not copied there but refused.
     """
-    source = open_source(data, split, preprocess.size, cache_dir=cache_dir)
+    source = open_source(
+        data, split, preprocess.size, cache_dir=cache_dir, most_copied_bytes=most_copied_bytes
+    )
     if limit is not None and limit < len(source):
         source = Subset(source, limit)
     return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients, pixel_ops=pixel_ops)

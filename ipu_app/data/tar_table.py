@@ -1,5 +1,5 @@
 """Where the images lie inside a tar shard in WebDataset's form: ``key.jpg`` beside ``key.cls`` (or
-``key.json``).
+``key.cls.txt``, ``key.json``).
 
 The headers are read once; after that any image is one seek and one read, so a shard is as random-access as a
 folder.
@@ -20,6 +20,7 @@ import numpy as np
 from .manifest import IMAGE_SUFFIXES, load_arrays, store_arrays
 
 _LABEL_KEYS = ("cls", "label", "class")  # looked for in key.json
+_LABEL_SUFFIXES = ("cls", "cls.txt", "class", "json")
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ class TarTable:
 
 
 def _label(suffix: str, content: bytes) -> Optional[int]:
-    """The label that a ``.cls`` or ``.json`` member holds, None if it holds none."""
+    """The label, 0 or more, that a ``.cls`` or ``.json`` member holds; None if it holds none."""
     try:
-        if suffix == "cls":
-            return int(content)
-        record = json.loads(content)
-        return next((int(record[key]) for key in _LABEL_KEYS if key in record), None)
+        if suffix == "json":
+            record = json.loads(content)
+            label = next((int(record[key]) for key in _LABEL_KEYS if key in record), -1)
+        else:
+            label = int(content)
     except (ValueError, TypeError):
         return None
+    return label if label >= 0 else None
 
 
 def read_table(path: Path) -> TarTable:
@@ -61,7 +64,7 @@ def read_table(path: Path) -> TarTable:
                     continue
                 if f".{suffix}" in IMAGE_SUFFIXES:
                     images[key] = (member.offset_data, member.size)
-                elif suffix in ("cls", "json"):
+                elif suffix in _LABEL_SUFFIXES:
                     label = _label(suffix, shard.extractfile(member).read())
                     if label is not None:
                         labels[key] = label

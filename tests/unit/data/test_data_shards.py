@@ -17,9 +17,10 @@ from PIL import Image
 
 from ipu_app.cli import shards as verb
 from ipu_app.data.datasets import open_dataset, open_source
+from ipu_app.data.remote import join_url
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.data.shard_writer import write_shards
-from ipu_app.data.shards import ShardSource, is_shards, join_url
+from ipu_app.data.shards import ShardSource, is_shards
 from ipu_app.data.transforms import Preprocess
 from pipelines.geometry import BatchGeometry
 
