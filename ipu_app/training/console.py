@@ -86,11 +86,12 @@ class LiveSink(Sink):
     """
 
     def __init__(self, *, epochs: int, clock: Callable[[], float], console: Optional[Any] = None) -> None:
+        from rich import get_console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
         self._bar = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=8),
+            BarColumn(bar_width=max(4, min(40, (console or get_console()).width - 76))),
             MofNCompleteColumn(),
             TextColumn("{task.fields[state]}"),
             console=console,
@@ -98,7 +99,7 @@ class LiveSink(Sink):
         self._task = self._bar.add_task("", total=1, state="")
         self._epochs, self._recent = epochs, _Recent(clock)
         self._epoch: Tuple[str, int] = ("", 0)
-        self._state = ""
+        self._has_rate, self._state = False, ""
 
     def step(self, state: CallState) -> None:
         """Move the bar; its words change when it is time, and with a phase's first two calls."""
@@ -108,9 +109,9 @@ class LiveSink(Sink):
             self._epoch = (state.phase, state.epoch)
             description = f"{state.phase} epoch {state.epoch}/{self._epochs}"
             self._bar.reset(self._task, description=description, total=state.total)
-        has_no_rate = not self._state or self._state.endswith(FIRST_STEP)
         self._recent.add(state)
-        if has_no_rate or state.seconds is None or self._recent.is_due:
+        if not self._has_rate or state.seconds is None or self._recent.is_due:
+            self._has_rate = state.seconds is not None
             self._state = self._recent.drain(state.left_s)
         self._bar.update(self._task, completed=state.done, state=self._state)
 
@@ -144,17 +145,16 @@ def _head(time_s: float, phase: str, epoch: float, epochs: int) -> str:
     return f"[{minutes // 60}:{minutes % 60:02d}:{seconds:02d}] {phase} epoch {at}/{epochs}"
 
 
-FIRST_STEP = "first step"
-
-
 def rate(images_per_s: Optional[float]) -> str:
     """Return a throughput in words; the first call of a phase may compile and gives none."""
     if images_per_s is None:
-        return FIRST_STEP
+        return "first step"
     return f"{images_per_s:.{0 if images_per_s >= 1000 else 1}f} images/s"
 
 
 def duration(seconds: float) -> str:
-    """Return a time to wait in the two units that matter, like 71h05m."""
+    """Return a time to wait in the units that matter: 1m05s, 1h05m, 71h."""
     minutes = int(seconds) // 60
-    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes >= 60 else f"{minutes}m{int(seconds) % 60:02d}s"
+    if minutes < 60:
+        return f"{minutes}m{int(seconds) % 60:02d}s"
+    return f"{minutes // 60}h{minutes % 60:02d}m" if minutes < 600 else f"{minutes // 60}h"

@@ -28,11 +28,11 @@ th:first-child, td:first-child { position: sticky; left: 0; background: #fff; }
 th, td { text-align: left; padding: .25rem 1.2rem .25rem 0; border-bottom: 1px solid #eceff2;
   vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
-td.number { white-space: nowrap; } td:first-child, td:last-child { min-width: 8rem; }
+td.number { white-space: nowrap; } td:first-child, td:last-child:not(.number) { min-width: 8rem; }
 pre { background: #f5f7f9; padding: .8rem; border-radius: .5rem; overflow: auto; font-size: .85rem; }
 @media (max-width: 40rem) {
   body { padding: 1rem; } th, td { padding-right: .8rem; }
-  td:first-child { min-width: 6rem; max-width: 9rem; }
+  td:first-child { min-width: 7rem; max-width: 9rem; }
   .cards table, .cards tbody, .cards tr, .cards td { display: block; }
   .cards tr:first-child { display: none; }
   .cards tr { border: 1px solid #d5dae0; border-radius: .5rem; padding: .5rem .8rem; margin: .6rem 0; }
