@@ -9,6 +9,8 @@ import select
 import sys
 from typing import List, Optional, Sequence, TextIO
 
+from ipu_app.errors import RunFailed
+
 # verb -> what it does; the module is ipu_app.cli.<verb>
 VERBS = {
     "train": "train a network on IPUs (real or simulated), CUDA or CPU",
@@ -34,6 +36,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except (ValueError, *WRONG_PATHS) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 2
+    except RunFailed as error:
+        print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
+        return 1
     except ConnectionError as error:  # another process of the job is gone, or who reads our output (`| head`)
         if isinstance(error, BrokenPipeError) and _silence_unread_output():
             return READER_GONE

@@ -54,6 +54,9 @@ class InstanceSampler(Sampler):
     ``drop_last=True`` (training) leaves out the samples that do not fill a call: other ones in every epoch. A
     data set smaller than one call is repeated to fill one. ``drop_last=False`` (validation) pads the last
     call with -1.
+
+    With ``counts_epochs`` each iteration goes on to the next epoch by itself: for a copy in a process that
+    ``set_epoch`` does not reach.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class InstanceSampler(Sampler):
         self.shard_sizes = None if shard_sizes is None else tuple(int(size) for size in shard_sizes)
         self.epoch = 0
         self.first_batch = 0
+        self.counts_epochs = False
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """The epoch that the next iteration yields, from its runtime call ``first_batch`` on (to resume)."""
@@ -108,7 +112,10 @@ class InstanceSampler(Sampler):
         return layout[:, :, :, first : first + g.replicas].reshape(-1)
 
     def __iter__(self) -> Iterator[int]:
-        return iter(self.keys()[self.first_batch * self.geometry.samples_per_batch :].tolist())
+        keys = self.keys()[self.first_batch * self.geometry.samples_per_batch :].tolist()
+        if self.counts_epochs:
+            self.set_epoch(self.epoch + 1)
+        return iter(keys)
 
     def __len__(self) -> int:
         return (self.num_batches - self.first_batch) * self.geometry.samples_per_batch

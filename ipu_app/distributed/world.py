@@ -63,6 +63,20 @@ class World:
                 f"must be from 0 to local_size - 1 = {self.local_size - 1}"
             )
 
+    def check_layout(self, *, replicas: int, ipus_per_replica: int) -> None:
+        """Refuse a configuration of other replicas (of the whole job) or pipeline stages than PopRun's.
+
+        PopRun gives the IPUs and PopTorch takes the replicas from it, so batches would silently be others.
+        """
+        wanted = (replicas, ipus_per_replica)
+        if self.launcher == "poprun" and wanted != (self.total_replicas, self.ipus_per_replica):
+            flags = f"--replicas {replicas} --ipus-per-replica {ipus_per_replica}"
+            raise ValueError(
+                f"batch.replicas={replicas} with {ipus_per_replica} pipeline stage(s): PopRun started with "
+                f"{self.total_replicas} replicas of {self.ipus_per_replica} IPU(s); `ipu_app launch {flags}` "
+                "starts what fits, or change batch.replicas and pipeline.splits"
+            )
+
     @property
     def is_distributed(self) -> bool:
         """Whether more than one process belongs to the job."""

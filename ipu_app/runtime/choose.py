@@ -20,6 +20,7 @@ class DeviceChoice:
 def choose_device(requested: str, poptorch_choice: str = "auto") -> DeviceChoice:
     """Return the device to use; ``auto`` takes IPU hardware, else CUDA, else CPU."""
     if requested == "ipu":
+        load_poptorch(poptorch_choice)  # before anything that has to come after PopDist's start
         return DeviceChoice("ipu", "asked for")
     if requested == "cpu":
         return DeviceChoice("cpu", "asked for")
@@ -30,7 +31,7 @@ def choose_device(requested: str, poptorch_choice: str = "auto") -> DeviceChoice
     if poptorch_choice != "sim":
         api = load_poptorch("auto")
         if api.kind == "sdk" and api.poptorch.ipuHardwareIsAvailable():
-            return DeviceChoice("ipu", "PopTorch is installed and an IPU is free")
+            return DeviceChoice("ipu", "PopTorch is installed and there are IPUs")
     if torch.cuda.is_available():
         return DeviceChoice("cuda", f"no IPU here, but {torch.cuda.get_device_name()}")
     return DeviceChoice(

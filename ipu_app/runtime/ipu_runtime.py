@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from ipu_app.errors import RunFailed
 from ipu_app.models.norms import separate_statistics
 from ipu_app.models.train_graph import TrainGraph
 from ipu_app.runtime.base import (
@@ -22,6 +24,7 @@ from ipu_app.runtime.base import (
     copy_to_host,
     eval_result,
 )
+from ipu_app.runtime.epoch_loader import EpochLoader
 from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
 from ipu_app.runtime.optimizers import ipu_optimizer
@@ -73,13 +76,23 @@ class IpuRuntime(Runtime):
         )
         self._evaluator = api.poptorch.inferenceModel(self._eval_graph.eval(), self._eval_options)
         self._active: Optional[Any] = None
+        self._sent: Optional[StepKnobs] = None  # what the device was told last
+        self._random: Optional[Dict[str, Any]] = None  # the device's, to be set once it is compiled
+        self._loaders: List[EpochLoader] = []
 
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return PopTorch's own loader: it delivers whole combined batches, rebatched by its workers."""
+        if not train or not self.num_workers(train=True):
+            return self._make_loader(dataset, sampler, train=train)
+        loader = EpochLoader(lambda counting: self._make_loader(dataset, counting, train=True), sampler)
+        self._loaders.append(loader)
+        return loader
+
+    def _make_loader(self, dataset: Any, sampler: Any, *, train: bool) -> Any:
         poptorch = self._api.poptorch
         geometry = self.geometry if train else self.eval_geometry
         modes, workers = poptorch.DataLoaderMode, self.num_workers(train=train)
-        loader: Iterable[Batch] = poptorch.DataLoader(
+        return poptorch.DataLoader(
             self._train_options if train else self._eval_options,
             dataset,
             batch_size=geometry.micro_batch,
@@ -90,7 +103,6 @@ class IpuRuntime(Runtime):
             mode=modes.AsyncRebatched if workers else modes.Sync,
             rebatched_worker_size=min(geometry.samples_per_batch, 256) if workers else None,
         )
-        return loader
 
     def prepare(self, batch: Batch) -> Any:
         """Compile the training executor, which on hardware takes minutes; return its report, if it gives one.
@@ -105,7 +117,8 @@ class IpuRuntime(Runtime):
         self._set_knobs(knobs)
         if not self._trainer.isCompiled():
             self.prepare(batch)
-        loss, correct = self._trainer(*batch)
+        with self._explained():
+            loss, correct = self._trainer(*batch)
         return BatchResult(
             loss_sum=float(loss.double().sum()) * self.geometry.micro_batch,
             correct=float(correct.double().sum()),
@@ -122,7 +135,8 @@ class IpuRuntime(Runtime):
         self._use(self._evaluator)
         if not self._evaluator.isCompiled():
             self._compile(self._evaluator, batch)
-        return self._evaluator(*batch)
+        with self._explained():
+            return self._evaluator(*batch)
 
     def load_eval_weights(self, weights: Weights) -> None:
         """Put weights on the inference executor's model and, once compiled, on its device."""
@@ -135,8 +149,11 @@ class IpuRuntime(Runtime):
         return copy_to_host(self._train_graph.model.state_dict())
 
     def state_dict(self) -> Dict[str, Any]:
-        """Return model weights and PopTorch's optimiser state."""
-        return {"model": self.weights(), "optimizer": self._optimizer.state_dict()}
+        """Return model weights, PopTorch's optimiser state and, once compiled, the device's random state."""
+        state = {"model": self.weights(), "optimizer": self._optimizer.state_dict()}
+        if self._trainer.isCompiled():
+            state["random_ipu"] = {"layout": self.info.description, "state": list(self._trainer.rng_state)}
+        return state
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Take up weights and, if its format is PopTorch's, optimiser state."""
@@ -145,9 +162,15 @@ class IpuRuntime(Runtime):
             self._trainer.copyWeightsToDevice()
         if state.get("optimizer", {}).get("ipu_state") is not None:
             self._optimizer.load_state_dict(state["optimizer"])
+        self._sent = None  # the optimiser's groups hold the saved rate now, the device what it was made with
+        self._random = state.get("random_ipu")
+        if self._trainer.isCompiled():
+            self._restore_random()
 
     def close(self) -> None:
-        """Destroy both executors, which frees the IPUs."""
+        """Destroy both executors, which frees the IPUs, and end the loaders' processes."""
+        for loader in self._loaders:
+            loader.terminate()
         for executor in (self._trainer, self._evaluator):
             if executor.isCompiled():
                 executor.destroy()
@@ -155,33 +178,63 @@ class IpuRuntime(Runtime):
     def _compile(self, executor: Any, batch: Batch) -> Any:
         self._use(executor)
         try:
-            return executor.compile(*batch)
+            report = executor.compile(*batch)
         except self._api.poptorch.Error as error:
-            raise ValueError(f"PopTorch refuses to compile: {error}") from error
+            raise ValueError(_why_not_compiled(str(error))) from error
+        if executor is self._trainer:
+            self._restore_random()
+        return report
+
+    def _restore_random(self) -> None:
+        """Go on with the random numbers of the saved run, where the same replicas and stages draw them."""
+        saved, self._random = self._random, None
+        if saved is not None and saved["layout"] == self.info.description:
+            self._trainer.rng_state = saved["state"]
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Tell of a device that fails while it runs in PopTorch's words, without a traceback."""
+        try:
+            yield
+        except self._api.poptorch.Error as error:
+            raise RunFailed(f"PopTorch stopped: {error}") from error
 
     def _use(self, executor: Any) -> None:
         """Give the IPUs to one executor: both attached at once would need twice as many."""
         if executor is self._active:
             return
         if self._active is not None and self._active.isAttachedToDevice():
-            self._active.detachFromDevice()
+            with self._explained():
+                self._active.detachFromDevice()
         self._active = executor
 
     def _set_knobs(self, knobs: StepKnobs) -> None:
-        groups: List[Dict[str, Any]] = self._optimizer.param_groups
-        same_lr = all(group["lr"] == knobs.lr for group in groups)
-        if same_lr and self._optimizer.loss_scaling == knobs.loss_scale:
+        if knobs == self._sent:
             return
-        for group in groups:
+        for group in self._optimizer.param_groups:
             group["lr"] = knobs.lr
         self._optimizer.loss_scaling = knobs.loss_scale
         self._trainer.setOptimizer(self._optimizer)
+        self._sent = knobs
+
+
+def _why_not_compiled(said: str) -> str:
+    lowered = said.lower()
+    if "out of memory" in lowered:
+        return (
+            "the plan does not fit the IPUs' memory; less of batch.micro, more pipeline.splits, "
+            f"pipeline.recompute or precision 16.16 need less (see `ipu_app plan`). PopTorch says: {said}"
+        )
+    if "acquire" in lowered:
+        return f"the IPUs are in use; free them, or wait with POPTORCH_WAIT_FOR_IPU=1. PopTorch says: {said}"
+    return f"PopTorch refuses to compile: {said}"
 
 
 def _describe(
     api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings
 ) -> RuntimeInfo:
-    backend = api.backend(ipu_model=settings.ipu_model)
+    num_ipus = plan.num_stages * geometry.replicas
+    backend = api.backend(ipu_model=settings.ipu_model, num_ipus=num_ipus)
     names = {
         "hardware": "IPU hardware",
         "sdk-ipumodel": "the SDK's IPUModel (no IPU: emulated on this host's CPU)",

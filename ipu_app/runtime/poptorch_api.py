@@ -6,6 +6,7 @@ broken raises, because falling back silently would hide it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,16 +23,21 @@ class PopTorchApi:
     kind: str
     popdist: Optional[Any] = None
 
-    def backend(self, *, ipu_model: bool) -> str:
-        """Return ``simulator``, ``sdk-ipumodel`` or ``hardware``; refuse hardware that is not there."""
+    def backend(self, *, ipu_model: bool, num_ipus: int = 1) -> str:
+        """Return ``simulator``, ``sdk-ipumodel`` or ``hardware``; refuse hardware that is not there.
+
+        PopTorch tells how many IPUs there are, not whether they are free. ``POPTORCH_IPU_MODEL``, by which it
+        emulates them, makes it say that there are none.
+        """
         if self.kind == "sim":
             return "simulator"
         if ipu_model:
             return "sdk-ipumodel"
-        if not self.poptorch.ipuHardwareIsAvailable():
+        if not self.poptorch.ipuHardwareIsAvailable(num_ipus):
             raise ValueError(
-                "device.kind=ipu: the SDK is installed but no IPU is free; wait for one "
-                "(POPTORCH_WAIT_FOR_IPU=1), or use --ipu-model (the SDK's emulator) or --poptorch sim"
+                f"device.kind=ipu: the SDK is installed, but sees no {num_ipus} IPUs (stages x replicas of a "
+                "process; with POPTORCH_IPU_MODEL set it sees none); use fewer, --ipu-model (the SDK's "
+                "emulator) or --poptorch sim"
             )
         return "hardware"
 
@@ -43,12 +49,21 @@ def load_poptorch(choice: str = "auto") -> PopTorchApi:
     if choice != "sim":
         sdk = _load("poptorch")
         if sdk is not None:
-            return PopTorchApi(sdk, "sdk", _load("popdist"))
+            popdist = _load("popdist")
+            if popdist is not None and popdist.isPopdistEnvSet():
+                _start_popdist(popdist)
+            return PopTorchApi(sdk, "sdk", popdist)
         if choice == "sdk":
             raise ValueError(
                 "poptorch=sdk: PopTorch is not installed here; enable the Poplar SDK, or choose sim"
             )
     return PopTorchApi(importlib.import_module("ipu_app.ipumodel"), "sim")
+
+
+@functools.lru_cache(maxsize=None)
+def _start_popdist(popdist: Any) -> None:
+    """Once in a process, before Horovod starts and before there are any options."""
+    popdist.init()
 
 
 def _load(name: str) -> Optional[ModuleType]:

@@ -138,3 +138,14 @@ def test_every_replica_of_a_job_is_owned_once() -> None:
         assert world.rank == rank
         owned += range(world.replica_offset or 0, (world.replica_offset or 0) + (world.local_replicas or 0))
     assert owned == list(range(8))
+
+
+def test_a_configuration_of_other_replicas_than_popruns_is_refused():
+    world = detect_world(POPRUN)
+    world.check_layout(replicas=8, ipus_per_replica=2)
+    for replicas, stages in ((2, 2), (8, 1)):
+        with pytest.raises(
+            ValueError, match=f"batch.replicas={replicas} with {stages} pipeline.*8 replicas of 2"
+        ):
+            world.check_layout(replicas=replicas, ipus_per_replica=stages)
+    World().check_layout(replicas=3, ipus_per_replica=5)  # nobody else gives IPUs out
