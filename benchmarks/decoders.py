@@ -3,16 +3,19 @@
 Real photographs (see make_tree.py) at 500x375, quality 75 to 95, read from files in the page cache; one
 process, one thread, CPU time. All cases take turns in every round, so that another program on the machine
 slows all of them; the ratios are medians over the rounds, to torchvision's ImageFolder + RandomResizedCrop +
-PIL (random flip and PILToTensor included) and to the bare JPEG library's full decode.
+PIL (random flip and PILToTensor included) and to the bare JPEG library's full decode. What is not installed
+is a row that says so, and the ratios to it are left out.
 """
 
 from __future__ import annotations
 
+import collections
+import importlib
 import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Optional
 
 import torch
 
@@ -24,7 +27,15 @@ from ipu_app.data.transforms import Preprocess
 
 IMAGE_PIXELS = 224
 BASELINE, BARE = "torchvision", "bare_simplejpeg"
-PASSES = 5  # over all images in a turn: the crops, which are random, differ in cost
+PASSES = 2  # over all images in a turn: the crops, which are random, differ in cost
+NEEDS = {  # case -> the package without which it is absent
+    BASELINE: "torchvision",
+    "torchvision_floats": "torchvision",
+    BARE: "simplejpeg",
+    "bare_pil": "PIL",
+    "bare_torchvision": "torchvision",
+}
+PACKAGES = {"sklearn": "scikit-learn", "skimage": "scikit-image"}
 
 Case = Callable[[int], Any]  # prepares the image of that number
 
@@ -63,6 +74,17 @@ def our_cases(root: Path, count: int) -> Dict[str, Case]:
     return {"loader": case(auto), "loader_without_opencv": case(without_opencv), "loader_pil": case(pil)}
 
 
+def is_installed(package: str) -> bool:
+    """Tell whether a package can be imported; one that is there but broken raises."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        return False
+    return True
+
+
 def torchvision_cases(root: Path) -> Dict[str, Case]:
     """What is commonly used: ImageFolder with PIL, to bytes, and to floats as torchvision's recipes do."""
     from torchvision import transforms
@@ -75,20 +97,23 @@ def torchvision_cases(root: Path) -> Dict[str, Case]:
 
 
 def bare_cases(root: Path) -> Dict[str, Case]:
-    """The libraries alone: a whole image, from bytes in memory."""
+    """The libraries alone, those that are installed: a whole image, from bytes in memory."""
     import io
 
-    import simplejpeg
     from PIL import Image
-    from torchvision.io import decode_jpeg
 
     files = [path.read_bytes() for path in sorted((root / "train").rglob("*.jpg"))]
-    tensors = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in files]
-    return {
-        BARE: lambda index: simplejpeg.decode_jpeg(files[index]),
-        "bare_pil": lambda index: Image.open(io.BytesIO(files[index])).convert("RGB"),
-        "bare_torchvision": lambda index: decode_jpeg(tensors[index]),
-    }
+    cases: Dict[str, Case] = {"bare_pil": lambda index: Image.open(io.BytesIO(files[index])).convert("RGB")}
+    if is_installed("simplejpeg"):
+        import simplejpeg
+
+        cases[BARE] = lambda index: simplejpeg.decode_jpeg(files[index])
+    if is_installed("torchvision"):
+        from torchvision.io import decode_jpeg
+
+        tensors = [torch.frombuffer(bytearray(content), dtype=torch.uint8) for content in files]
+        cases["bare_torchvision"] = lambda index: decode_jpeg(tensors[index])
+    return cases
 
 
 def _turn(prepare: Case, count: int) -> Callable[[], float]:
@@ -109,7 +134,9 @@ def measure(rounds: int) -> List[Dict[str, Any]]:
             warnings.simplefilter("ignore", DeprecationWarning)  # torchvision's decoder, here for comparison
             root = Path(folder)
             count = write_images(root)
-            cases = {**torchvision_cases(root), **bare_cases(root), **our_cases(root, count)}
+            cases = {**bare_cases(root), **our_cases(root, count)}
+            if is_installed("torchvision"):
+                cases = {**torchvision_cases(root), **cases}
             turns = {name: _turn(prepare, count) for name, prepare in cases.items()}
             seconds = take_turns(turns, rounds=rounds)
     finally:
@@ -118,16 +145,39 @@ def measure(rounds: int) -> List[Dict[str, Any]]:
 
 
 def summarise(seconds: Dict[str, List[float]], count: int) -> List[Dict[str, Any]]:
-    """Return a row per case: images/s per core, and ratios to the baseline and to the bare library."""
-    images = f"{count} JPEGs of {SIZE[0]}x{SIZE[1]}, quality {min(QUALITIES)}-{max(QUALITIES)}"
-    return [
+    """Return a row per case: images/s per core, and ratios to the baseline and to the bare library, None
+    where that is absent; then a row per absent case.
+    """
+    images = describe_images(count)
+    rows = [
         {
             "case": name,
             "kind": "measured",
             "images": images,
             "images_per_s_per_core": Spread.of([PASSES * count / value for value in times]).to_dict(),
-            "times_torchvision": ratio(seconds[BASELINE], times).to_dict(),
-            "share_of_bare_decode": ratio(seconds[BARE], times).to_dict(),
+            "times_torchvision": _ratio(seconds.get(BASELINE), times),
+            "share_of_bare_decode": _ratio(seconds.get(BARE), times),
         }
         for name, times in seconds.items()
     ]
+    absent = [name for name in NEEDS if name not in seconds]
+    return [
+        *rows,
+        *(
+            {"case": name, "kind": "not measured", "not_measured": f"{NEEDS[name]} is not installed"}
+            for name in absent
+        ),
+    ]
+
+
+def describe_images(count: int) -> str:
+    """Say what was decoded: files, photographs and where those come from."""
+    names = [name for name, _ in photographs()]
+    by_package = collections.Counter(PACKAGES[name.split("/")[0]] for name in names)
+    sources = " and ".join(f"{number} of {package}" for package, number in by_package.items())
+    qualities = f"quality {min(QUALITIES)} to {max(QUALITIES)}"
+    return f"{count} JPEGs of {SIZE[0]}x{SIZE[1]}, {qualities}, from {len(names)} photographs ({sources})"
+
+
+def _ratio(reference: Optional[List[float]], times: List[float]) -> Optional[Dict[str, Any]]:
+    return None if reference is None else ratio(reference, times).to_dict()

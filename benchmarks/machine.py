@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-import importlib.util
+import importlib
 import os
 import platform
 import re
@@ -52,7 +53,7 @@ def one_line(machine: Mapping[str, Any]) -> str:
 def _versions(packages: Sequence[str]) -> Dict[str, str]:
     found = {}
     for name in packages:
-        if importlib.util.find_spec(name) is not None:
+        with contextlib.suppress(ModuleNotFoundError):  # timm, for one, needs torchvision
             found[name] = importlib.import_module(name).__version__
     return found
 
