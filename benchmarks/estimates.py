@@ -52,5 +52,18 @@ def _cell(
             offload_optimizer=run.offload_optimizer,
         )
         row[f"{platform}_images_per_s"] = significant(estimate.images_per_s)
-        row[f"{platform}_error_pct"] = estimate.error_pct
     return row
+
+
+def fit_note() -> str:
+    """Say how good the estimates are on the published rows that their constants were fitted to."""
+    from ipu_app.cli.planning import published_fit
+
+    fit = published_fit(read_environ())
+    return (
+        f"'est.': estimated by the cost model, whose two constants were fitted to the {len(fit.rows)} "
+        f"published rows of GN at native resolution. Its error on those rows: mean {fit.mean_pct:.1f} %, "
+        f"worst {fit.worst_pct:.1f} % in-sample; mean {fit.left_out_mean_pct:.1f} %, worst "
+        f"{fit.left_out_worst_pct:.1f} % where each model size is left out of the fit in turn. For other "
+        "norms, group sizes and resolutions nothing was published to check the estimates against."
+    )

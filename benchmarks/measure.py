@@ -54,7 +54,8 @@ def measure_group(group: Group, make_worker: MakeWorker, *, installed: Sequence[
             _one_start(left, group, lambda case: stack.enter_context(contextlib.closing(make_worker(case))))
     rows: List[Row] = []
     for case, each in found.items():
-        row = {"group": group.name, "kind": "measured", **case.to_dict(), **_facts(case), **each.row(case)}
+        row = {"group": group.name, "kind": "measured", "starts": group.starts, **case.to_dict()}
+        row.update(**_facts(case), **each.row(case))
         say(describe(row))
         rows.append(row)
     return rows
@@ -93,7 +94,8 @@ def _in_turns(workers: Mapping[str, Worker], group: Group) -> Any:
         failed: Dict[str, str] = {}
         turns = {name: _turn_of(name, worker, failed) for name, worker in left.items()}
         try:
-            return take_turns(turns, rounds=group.rounds, budget_s=group.budget_s), failures
+            seconds = take_turns(turns, rounds=group.rounds, warm_up=group.warm_up, budget_s=group.budget_s)
+            return seconds, failures
         except CaseFailed:
             failures.update(failed)
             for name in failed:

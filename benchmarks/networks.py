@@ -1,7 +1,7 @@
 """From a case to a step: the network of this project, timm or torchvision under the very same training step.
 
-All get what helps a user of that library: channels_last, the same optimiser (fused on CUDA), the same loss
-with label smoothing, dropout and stochastic depth at the same rates.
+All get what helps a user of that library: channels_last (unless a case asks otherwise), the same optimiser
+(fused on CUDA), the same loss with label smoothing, dropout and stochastic depth at the same rates.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any, Callable, Dict
 import torch
 from torch import nn
 
-from benchmarks.cases import Case
+from benchmarks.cases import CHANNELS_LAST, CONTIGUOUS, Case
 from ipu_app import compat
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
 
 NUM_CLASSES, DROP_CONNECT, SMOOTHING = 1000, 0.2, 0.1
+LAYOUTS = {CHANNELS_LAST: torch.channels_last, CONTIGUOUS: torch.contiguous_format}
 AUTOCAST = {"fp32": None, "bf16": torch.bfloat16}
 
 
@@ -64,9 +65,14 @@ def is_installed(library: str) -> bool:
 def make_step(case: Case, device: str) -> Callable[[], None]:
     """Return what one step does: update the weights for one batch, or classify it; CUDA is waited for."""
     torch.manual_seed(0)
-    network = MAKERS[case.library](case).to(device).to(memory_format=torch.channels_last)
+    if case.mode == "recipe":
+        from benchmarks.as_trained import make_recipe_step
+
+        return make_recipe_step(case, device)  # its runtime waits for CUDA by itself
+    layout = LAYOUTS[case.layout]
+    network = MAKERS[case.library](case).to(device).to(memory_format=layout)
     images = torch.randn(case.batch, 3, case.resolution, case.resolution, device=device)
-    images = images.contiguous(memory_format=torch.channels_last)
+    images = images.contiguous(memory_format=layout)
     labels = torch.randint(0, NUM_CLASSES, (case.batch,), device=device)
     run = network
     if case.compile:

@@ -7,6 +7,7 @@ import importlib
 
 import torch
 
+import benchmarks.as_trained  # noqa: F401
 import benchmarks.networks  # noqa: F401
 from benchmarks.cases import LIBRARIES
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 from benchmarks.cases import (
     CPU_BATCHES,
@@ -22,12 +22,17 @@ from benchmarks.workers import Worker
 Row = Dict[str, Any]
 
 
+class BudgetSpent(Exception):
+    """The time that a run may take is over; what was measured by then has been kept."""
+
+
 @dataclass(frozen=True)
 class Bench:
     """Where and how a run of the benchmarks measures.
 
     ``say`` gets a line per result as it comes, ``keep`` all rows of the suite whenever a group is done.
-    ``held`` are rows of an earlier run that need not be measured again.
+    ``held`` are rows of an earlier run that need not be measured again. ``is_over`` is asked between cases;
+    ``models`` are those that the suite of networks measures, all if none is named.
     """
 
     device: str
@@ -35,16 +40,21 @@ class Bench:
     say: Callable[[str], None]
     keep: Callable[[List[Row]], None] = lambda rows: None
     held: Tuple[Row, ...] = ()
+    is_over: Callable[[], bool] = lambda: False
+    models: Tuple[str, ...] = ()
 
     def make_worker(self, case: Case) -> Worker:
         """Start the process of one case."""
         return Worker(case, device=self.device, threads=self.threads)
 
     def measure_groups(self, groups: Iterable[Group]) -> List[Row]:
-        """Measure groups one after the other, but for those that are held."""
+        """Measure groups one after the other, but for those that are held; BudgetSpent where time is over.
+
+        The next group is not even asked for then, as a swept one is searched when it is.
+        """
         installed = installed_libraries()
         rows = [*self.held]
-        for group in groups:
+        for group in self._in_time(groups):
             if all(self.holds(group.name, case) for case in group.cases):
                 continue
             self.say(f"{group.name}:")
@@ -53,6 +63,17 @@ class Bench:
             rows += measure_group(group, self.make_worker, installed=installed, say=self._indented)
             self.keep(rows)
         return rows
+
+    def _in_time(self, groups: Iterable[Group]) -> Iterator[Group]:
+        rest = iter(groups)
+        while True:
+            if self.is_over():
+                raise BudgetSpent
+            try:
+                group = next(rest)
+            except StopIteration:
+                return
+            yield group
 
     def holds(self, group: str, case: Case) -> bool:
         """Whether an earlier run has measured this case of this group, in whatever batch."""
@@ -90,11 +111,14 @@ def _compiled(bench: Bench) -> List[Row]:
 
 
 def _networks(bench: Bench) -> List[Row]:
+    models = bench.models or tuple(CPU_BATCHES)
     if bench.device == "cpu":
-        return bench.measure_groups(network_groups(batches=CPU_BATCHES))
+        return bench.measure_groups(network_groups(batches={name: CPU_BATCHES[name] for name in models}))
     from benchmarks.sweep import swept_groups
 
-    groups = swept_groups(bench.make_worker, bench.say, installed=installed_libraries(), skip=bench.holds)
+    groups = swept_groups(
+        bench.make_worker, bench.say, installed=installed_libraries(), skip=bench.holds, models=models
+    )
     return bench.measure_groups(groups)
 
 
@@ -110,7 +134,7 @@ def _simulator(bench: Bench) -> List[Row]:
 def _loader(bench: Bench) -> List[Row]:
     from benchmarks import decoders
 
-    return _said(bench, decoders.measure(rounds=25))
+    return _said(bench, decoders.measure(rounds=16))
 
 
 def _paper(bench: Bench) -> List[Row]:
@@ -133,14 +157,15 @@ def _said(bench: Bench, rows: List[Row]) -> List[Row]:
 
 
 def _headline(row: Row) -> str:
+    if "not_measured" in row:
+        return f"not measured ({row['not_measured']})"
     if "ratio" in row:
         return f"{row['ratio']['median']:.3f} times the CPU's time"
     if "spread_s" in row:
         return f"{row['spread_s']['median']:.2f} s"
-    return (
-        f"{row['images_per_s_per_core']['median']:.0f} images/s per core, "
-        f"{row['times_torchvision']['median']:.2f} times torchvision's"
-    )
+    rate = f"{row['images_per_s_per_core']['median']:.0f} images/s per core"
+    ratio = row["times_torchvision"]
+    return rate if ratio is None else f"{rate}, {ratio['median']:.2f} times torchvision's"
 
 
 SUITES = {
@@ -156,6 +181,14 @@ SUITES = {
         Suite("compiled", "under torch.compile (20 minutes)", _compiled, ("cpu",), default=False),
     )
 }
+
+
+def chosen_models(names: Sequence[str]) -> Tuple[str, ...]:
+    """Return the models of these names, none for all; refuse those that are not measured."""
+    for name in names:
+        if name not in CPU_BATCHES:
+            raise ValueError(f"--models={name}: choose from {', '.join(CPU_BATCHES)}")
+    return tuple(dict.fromkeys(names))
 
 
 def chosen_suites(names: Sequence[str], device: str) -> List[Suite]:

@@ -1,7 +1,9 @@
-"""The fastest honest setting of each case on a GPU: batch size, ``torch.compile``, CUDA graphs.
+"""The fastest honest setting of each case on a GPU: batch, memory layout, ``torch.compile``, CUDA graphs.
 
-Every library gets the same search: the batch is doubled while images/s still grow, then compilation is tried
-at that batch, without and with CUDA graphs (``reduce-overhead``). Training is in bfloat16 autocast.
+Every library gets the same search: the batch is doubled while images/s still grow; then the other memory
+layout is tried at that batch (grouped and depthwise convolutions, which all these networks have, are slow in
+cuDNN in some layouts); then compilation, without and with CUDA graphs (``reduce-overhead``). Training is in
+bfloat16 autocast.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Callable, Iterator, Sequence
 
-from benchmarks.cases import Case, Group, network_groups
+from benchmarks.cases import CONTIGUOUS, Case, Group, network_groups
 from benchmarks.harness import Spread
 from benchmarks.workers import CaseFailed, Worker
 
@@ -39,7 +41,7 @@ def images_per_s(case: Case, make_worker: MakeWorker, say: Say, *, steps: int = 
 
 
 def best_setting(case: Case, make_worker: MakeWorker, say: Say) -> Case:
-    """Return the case at the batch and the way of compiling that gave the most images/s."""
+    """Return the case at the batch, layout and way of compiling that gave the most images/s."""
     best, rate = case, 0.0
     for batch in BATCHES:
         tried = replace(case, batch=batch)
@@ -50,8 +52,8 @@ def best_setting(case: Case, make_worker: MakeWorker, say: Say) -> Case:
     while not rate and best.batch > 1:  # not even the first batch fitted
         best = replace(best, batch=best.batch // 2)
         rate = images_per_s(best, make_worker, say)
-    for mode in COMPILE_MODES:
-        tried = replace(best, compile=mode)
+    for change in ({"layout": CONTIGUOUS}, *({"compile": mode} for mode in COMPILE_MODES)):
+        tried = replace(best, **change)
         found = images_per_s(tried, make_worker, say)
         if found > rate:
             best, rate = tried, found
@@ -59,13 +61,18 @@ def best_setting(case: Case, make_worker: MakeWorker, say: Say) -> Case:
 
 
 def swept_groups(
-    make_worker: MakeWorker, say: Say, *, installed: Sequence[str], skip: Callable[[str, Case], bool]
+    make_worker: MakeWorker,
+    say: Say,
+    *,
+    installed: Sequence[str],
+    skip: Callable[[str, Case], bool],
+    models: Sequence[str] = MODELS,
 ) -> Iterator[Group]:
     """Yield the cases of the network groups, each alone (together they would not fit) at its best setting.
 
     ``skip(group, case)``: not to be swept, as it has been measured before.
     """
-    for group in network_groups(batches=dict.fromkeys(MODELS, BATCHES[0]), precision="bf16"):
+    for group in network_groups(batches=dict.fromkeys(models, BATCHES[0]), precision="bf16"):
         for case in group.cases:
             if skip(group.name, case):
                 continue

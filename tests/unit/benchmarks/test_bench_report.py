@@ -10,13 +10,25 @@ from typing import Any, Dict, List
 import pytest
 
 from benchmarks.bars import BARS, bar_rows
-from benchmarks.cases import CPU_BATCHES, GRID, Case, bar_groups, network_groups, others
+from benchmarks.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
+from benchmarks.estimates import fit_note
 from benchmarks.machine import describe_machine, host_kind
+from benchmarks.network_tables import (
+    Beside,
+    grid_table,
+    networks_table,
+    pods_table,
+    published_cells,
+    recipe_table,
+)
 from benchmarks.paper import paper_row, published_accuracies
-from benchmarks.report import published_cells, write_report
+from benchmarks.paper_plot import published_points
+from benchmarks.report import write_report
 from benchmarks.results import add_suite, gpu_results, read_results, results_path
-from benchmarks.tables import NOT_MEASURED, Beside, bars_table, grid_table, networks_table
-from pipelines.published import published_runs
+from benchmarks.table import NOT_MEASURED
+from benchmarks.tables import bars_table, loader_table, paper_table, published_table
+from ipu_app.cli.planning import published_fit
+from pipelines.published import published_runs, published_throughputs
 
 MACHINE = {
     "cpu": "a processor",
@@ -75,7 +87,15 @@ def test_every_claim_finds_its_rows_in_its_suite() -> None:
 def test_what_was_not_measured_says_so() -> None:
     results = results_with([])
     assert {row["kind"] for row in bar_rows(results["suites"])} == {"not measured"}
-    assert all(row[1] == NOT_MEASURED for row in bars_table(results).rows)
+    table = bars_table(results)
+    assert {(row[1], row[2]) for row in table.rows} == {("-", NOT_MEASURED)}
+    assert table.head[:3] == ["claim", "met", "found"] and table.cards
+
+
+def test_every_claim_is_understood_by_itself() -> None:
+    claims = [bar.claim for bar in BARS]
+    assert len(set(claims)) == len(claims)
+    assert not [claim for claim in claims if claim.startswith("the same")]
 
 
 def test_an_absent_library_is_a_cell_that_says_so() -> None:
@@ -83,8 +103,22 @@ def test_an_absent_library_is_a_cell_that_says_so() -> None:
     timm, torchvision = others(case)
     absent = {"group": "g", "kind": "measured", **timm.to_dict(), "not_measured": "timm is not installed"}
     rows = [measured(case, [0.5]), absent, measured(torchvision, [1.0])]
-    (line,) = networks_table(results_with(rows, "networks"), Beside.of([], None, {})).rows
-    assert line[:5] == ["B0 G1 BN", "224", "16 ±0 %", "8 ±0 %", "timm is not installed"]
+    (line,) = networks_table(results_with(rows, "networks")).rows
+    one_round = ["16.0 [16.0 to 16.0]", "8.00 [8.00 to 8.00]"]
+    assert line[:5] == ["B0 G1 BN", "224", *one_round, "timm is not installed"]
+
+
+def test_brackets_are_the_range_of_few_rounds_and_the_quartiles_of_many() -> None:
+    case = Case(batch=8, resolution=224)
+    few = {**measured(case, [0.5, 0.4, 1.0]), "starts": 3}
+    table = networks_table(results_with([few], "networks"))
+    assert table.rows[0][2] == "16.0 [8.00 to 20.0]"
+    assert "the range of 3 rounds in 3 starts of the process" in table.note
+    spread = {"median": 16.0, "low": 15.0, "high": 17.0, "repeats": 8}
+    many = {**measured(case, [0.5, 0.4, *[0.5] * 6]), "images_per_s": spread, "starts": 2}
+    table = networks_table(results_with([many], "networks"))
+    assert table.rows[0][2] == "16.0 [15.0 to 17.0]"
+    assert "the quartiles of 8 rounds in 2 starts of the process" in table.note
 
 
 def test_gpu_cells_come_from_a_gpu_file_only(tmp_path: Path) -> None:
@@ -93,26 +127,85 @@ def test_gpu_cells_come_from_a_gpu_file_only(tmp_path: Path) -> None:
     rows = results_with([measured(case, [0.5])], "networks")
     estimate = {"model": "b0", "group_size": 1, "norm": "bn", "resolution": 224}
     for platform in ("mk2", "bow"):
-        estimate.update({f"{platform}_images_per_s": 3200.0, f"{platform}_error_pct": 5.0})
-    (line,) = networks_table(rows, Beside.of([estimate], None, {})).rows
-    assert line[-3:-1] == [NOT_MEASURED, NOT_MEASURED]
+        estimate[f"{platform}_images_per_s"] = 3200.0
+    (line,) = pods_table(rows, Beside.of([estimate], None, {})).rows
+    assert line == ["B0 G1 BN", "224", "3200 est.", "3200 est.", NOT_MEASURED, NOT_MEASURED]
     on_gpu = copy.deepcopy(rows)
     on_gpu["host"] = "h100"
     on_gpu["suites"]["networks"]["machine"]["gpu"] = "NVIDIA H100"
-    (line,) = networks_table(rows, Beside.of([estimate], on_gpu, {})).rows
-    assert line[-3:-1] == ["16", "200.0"]
+    (line,) = pods_table(rows, Beside.of([estimate], on_gpu, {})).rows
+    assert line[-2:] == ["16", "200.0"]
     add_suite(results_path("h100", tmp_path), "h100", "networks", on_gpu["suites"]["networks"])
     add_suite(results_path("cpu-2core", tmp_path), "cpu-2core", "networks", rows["suites"]["networks"])
     assert gpu_results(tmp_path)["host"] == "h100"
     assert write_report(on_gpu, tmp_path).name == "h100-report.html"
 
 
+def b0_rows() -> List[Dict[str, Any]]:
+    (group,) = [group for group in network_groups(batches={"b0": 8}) if group.name == "B0: training"]
+    seconds = [[2.0] if case.group_size == 1 else [1.0] for case in group.cases]
+    return [{**measured(*pair), "group": group.name} for pair in zip(group.cases, seconds)]
+
+
 def test_the_grid_is_relative_to_groups_of_1_with_batch_norm() -> None:
-    cases = [group for group in network_groups(batches={"b0": 8}) if group.name == GRID][0].cases
-    rows = [{**measured(case, [2.0 if case.group_size == 1 else 1.0]), "group": GRID} for case in cases]
-    lines = grid_table(results_with(rows, "networks"), Beside.of([], None, {})).rows
+    lines = grid_table(results_with(b0_rows(), "networks")).rows
     assert {line[0]: line[2] for line in lines}["B0 G16 LN+PN"] == "2.00"
     assert len(lines) == 16
+    elsewhere = [{**row, "group": "alone"} if row["norm"] == "gn" else row for row in b0_rows()]
+    lines = grid_table(results_with(elsewhere, "networks")).rows
+    assert {line[0]: line[2] for line in lines}["B0 G16 GN"] == "-", "no ratio without common rounds"
+
+
+def test_a_cell_is_measured_once_and_has_one_value() -> None:
+    for group in network_groups(batches=CPU_BATCHES):
+        assert len(set(group.cases)) == len(group.cases) and group.starts > 1
+    cells = [case for group in network_groups(batches=CPU_BATCHES) for case in group.cases]
+    assert len(set(cells)) == len(cells)
+    results = results_with(b0_rows(), "networks")
+    grid = {line[0]: line[1] for line in grid_table(results).rows}
+    beside = {line[0]: line[2] for line in networks_table(results).rows if line[1] == "224"}
+    assert beside == {name: grid[name] for name in ("B0 G1 BN", "B0 G16 LN+PN")}
+
+
+def test_as_trained_stands_beside_the_plain_step() -> None:
+    rows = b0_rows()
+    for row in rows:
+        if row["mode"] == "recipe":
+            row["seconds"] = [1.25]
+    (line,) = recipe_table(results_with(rows, "networks")).rows
+    assert line[:3] == ["B0 G16 LN+PN", "8", "fp32"] and line[4] == "0.80"
+
+
+def test_estimates_say_how_wrong_they_are_and_on_what(tmp_path: Path) -> None:
+    fit, note = published_fit({"XDG_CACHE_HOME": str(tmp_path)}), fit_note()
+    for error in (fit.mean_pct, fit.worst_pct, fit.left_out_mean_pct, fit.left_out_worst_pct):
+        assert f"{error:.1f} %" in note
+    assert f"fitted to the {len(fit.rows)} published rows" in note
+    row = paper_row(published_runs()["b1-g16-gn-native"], {"XDG_CACHE_HOME": str(tmp_path)})
+    table = paper_table([row], note)
+    assert table.below == note and not [cell for cell in table.rows[0] if "±" in cell]
+    assert table.rows[0][3] == f"{row['estimated_images_per_s']:.0f} est."
+    assert table.rows[0][6] == ", ".join(str(value) for value in row["estimated_mb_per_ipu"])
+    assert published_points([row, {**row, "published_images_per_s": None}]) == [row]
+
+
+def test_every_published_figure_links_to_its_source() -> None:
+    rows = published_table(published_throughputs()).rows
+    assert rows and all(": https://" in line[-1] for line in rows)
+
+
+def test_the_loader_table_says_what_is_not_installed() -> None:
+    spread = {"median": 100.0, "low": 90.0, "high": 110.0, "repeats": 3}
+    own = {"case": "loader", "kind": "measured", "images": "40 JPEGs", "images_per_s_per_core": spread}
+    own.update(times_torchvision=None, share_of_bare_decode=spread)
+    absent = {"case": "torchvision", "kind": "not measured", "not_measured": "torchvision is not installed"}
+    table = loader_table([own, absent])
+    assert table.rows[0] == ["loader", "100", "-", "10000%"]
+    assert table.rows[1] == ["torchvision", "torchvision is not installed", "-", "-"]
+    assert "40 JPEGs" in table.note
+    found = bars_by_claim(results_with([own, absent], "loader"))
+    loader = [row for claim, row in found.items() if "image loader" in claim]
+    assert [row["met"] for row in loader] == [None, True]
 
 
 def test_results_keep_the_other_suites(tmp_path: Path) -> None:
@@ -135,8 +228,8 @@ def test_page_stands_alone(tmp_path: Path) -> None:
 
 def test_published_cells_hold_single_gpus_and_pod16s() -> None:
     cells = published_cells()
-    assert cells["b0", 1, "bn", 224] == "2489 A100 x1, 1301 V100 x1, 1752 RTX 3090 x1"
-    assert cells["b4", 16, "gn", 380] == "4660 Mk2 x16, 8936 Bow x16"
+    assert cells["b0", 1, "bn", 224] == {"a100-80gb": 2489, "v100-16gb": 1301, "rtx-3090": 1751.72}
+    assert cells["b4", 16, "gn", 380] == {"mk2": 4660, "bow": 8936}
 
 
 def test_network_groups_cover_what_the_suite_promises() -> None:
@@ -146,7 +239,7 @@ def test_network_groups_cover_what_the_suite_promises() -> None:
         (group, norm) for group in (1, 4, 16, 64) for norm in ("bn", "gn", "ln", "ln_pn")
     }
     assert {case.library for case in cases} == {"ours", "timm", "torchvision"}
-    assert {case.mode for case in cases} == {"train", "infer"}
+    assert {case.mode for case in cases} == {"train", "infer", "recipe"}
 
 
 def test_paper_rows_join_what_was_published_with_estimates(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.cases import Case, Group
+from benchmarks.as_trained import make_recipe_step
+from benchmarks.cases import Case, Group, cell_of
 from benchmarks.keeper import Keeper
 from benchmarks.machine import describe_machine
 from benchmarks.measure import measure_group
 from benchmarks.results import add_suite, read_results, rows_of
-from benchmarks.suites import Bench, Row, Suite, chosen_suites
-from benchmarks.sweep import best_setting
+from benchmarks.suites import Bench, Row, Suite, chosen_models, chosen_suites
+from benchmarks.sweep import best_setting, swept_groups
 from benchmarks.workers import CaseFailed, Worker
 
 TINY = Case(resolution=32, batch=2, group_size=16, norm="gn", expand_ratio=4.0)
@@ -63,6 +64,7 @@ class Modelled:
         "default": {128: 400.0},
         "reduce-overhead": {},
     }
+    LAYOUTS = {"channels_last": 1.0, "contiguous": 0.5}
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -72,7 +74,8 @@ class Modelled:
             raise CaseFailed("out of memory")
 
     def turn(self) -> float:
-        return self.case.batch / self.RATES[self.case.compile][self.case.batch]
+        rate = self.RATES[self.case.compile][self.case.batch]
+        return self.case.batch / (rate * self.LAYOUTS[self.case.layout])
 
     def peak_memory_mb(self) -> float:
         return 10.0 * self.case.batch
@@ -85,7 +88,8 @@ def test_the_sweep_stops_where_a_larger_batch_gives_nothing() -> None:
     said: List[str] = []
     best = best_setting(TINY, Modelled, said.append)  # type: ignore[arg-type]
     assert (best.batch, best.compile) == (128, "default")
-    assert len(said) == 4 + 2 and "out of memory" in said[-1]
+    assert best.layout == "channels_last"
+    assert len(said) == 4 + 1 + 2 and "out of memory" in said[-1]
 
 
 def test_the_sweep_halves_a_first_batch_that_does_not_fit() -> None:
@@ -94,6 +98,67 @@ def test_the_sweep_halves_a_first_batch_that_does_not_fit() -> None:
 
     best = best_setting(replace(TINY, batch=32), Small, lambda line: None)  # type: ignore[arg-type]
     assert (best.batch, best.compile) == (16, "")
+
+
+def test_the_sweep_keeps_the_layout_that_wins_and_compiles_that() -> None:
+    class Contiguous(Modelled):
+        LAYOUTS = {"channels_last": 1.0, "contiguous": 1.3}
+
+    said: List[str] = []
+    best = best_setting(TINY, Contiguous, said.append)  # type: ignore[arg-type]
+    assert (best.batch, best.layout, best.compile) == (128, "contiguous", "default")
+    assert "contiguous" in best.name and best.name != replace(best, layout="channels_last").name
+
+
+def test_only_the_models_asked_for_are_swept() -> None:
+    none = swept_groups(Modelled, print, installed=(), skip=lambda *case: False, models=("b1",))
+    assert {group.name for group in none} == {"B1: training", "B1: inference"}
+    assert chosen_models([]) == () and chosen_models(["b4", "b0"]) == ("b4", "b0")
+    with pytest.raises(ValueError, match="--models=b9: choose from b0, b1"):
+        main(["--models", "b9"])
+
+
+@pytest.mark.parametrize("keep_early", (True, False))
+def test_a_spent_budget_ends_between_cases(
+    keep_early: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, asked = tmp_path / "here.json", []  # type: ignore[var-annotated]
+    whole = {"group": "whole", "kind": "measured", **TINY.to_dict()}
+    add_suite(path, "here", "tiny", {"machine": describe_machine(), "rows": [whole]})
+    bench = Bench("cpu", 1, say=lambda line: None, is_over=lambda: bool(asked))
+    assert not Keeper(path, "here", bench, keep_early=keep_early).run(tiny_suite(asked))
+    assert asked == ["one"], "the second group is not even begun"
+    assert "--missing continues" in capsys.readouterr().err
+    groups = [row["group"] for row in rows_of(read_results(path), "tiny")]
+    assert groups == (["one"] if keep_early else ["whole"])
+
+
+def test_rows_of_models_not_asked_for_stay(tmp_path: Path) -> None:
+    path = tmp_path / "here.json"
+    other = {"group": "B4: training", "kind": "measured", **replace(TINY, model="b4").to_dict()}
+    add_suite(path, "here", "tiny", {"machine": describe_machine(), "rows": [other]})
+    bench = Bench("cpu", 1, say=lambda line: None, models=("b0",))
+    measured_groups = ["not the second time"] * 2
+    assert Keeper(path, "here", bench).run(tiny_suite(measured_groups))
+    groups = [row["group"] for row in rows_of(read_results(path), "tiny")]
+    assert groups == ["B4: training", "one", "two"]
+
+
+def test_the_application_trains_as_its_recipe_says() -> None:
+    case = replace(TINY, mode="recipe", norm="ln_pn")
+    step = make_recipe_step(case, "cpu")
+    step()
+    (row,) = measured([case]).values()
+    assert row["images_per_s"]["median"] > 0 and row["mode"] == "recipe"
+    with pytest.raises(ValueError, match="compile=reduce-overhead"):
+        make_recipe_step(replace(case, compile="reduce-overhead"), "cpu")
+
+
+def test_layouts_change_the_memory_and_not_the_case() -> None:
+    rows = measured([TINY, replace(TINY, layout="contiguous")])
+    assert len(rows) == 2 and all("seconds" in row for row in rows.values())
+    cells = {cell_of("g", row) for row in rows.values()}
+    assert len(cells) == 1, "a layout is a way to the figure, not another figure"
 
 
 def tiny_suite(measured_groups: List[str]) -> Suite:
@@ -155,3 +220,15 @@ def test_unknown_suites_and_devices_are_refused() -> None:
 def test_a_report_without_results_is_refused(tmp_path: Any) -> None:
     with pytest.raises(ValueError, match="no results"):
         main(["--report-only", "--device", "cpu", "--out", str(tmp_path)])
+    with pytest.raises(ValueError, match="--budget=0"):
+        main(["--budget", "0"])
+
+
+def test_a_first_run_that_fails_does_not_ask_for_results(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A time that is over at once stands for a suite that could not be measured."""
+    words = ["--suite", "planning", "--device", "cpu", "--out", str(tmp_path), "--budget", "1e-9"]
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "not measured, or not all: planning" in error and "no results" not in error
