@@ -55,5 +55,6 @@ def test_a_session_divides_the_host(monkeypatch, tmp_path, device):
         "HOME": str(tmp_path),
     }
     session = build.make_session(config, config.phases["train"], device, environ=launched, comm=SingleComm())
-    assert (session.train_loader.num_workers, session.val_loader.num_workers) == (4, 2)
+    assert session.runtime.num_workers(train=True) == 4
+    assert session.val_loader.num_workers == session.runtime.num_workers(train=False) == 2
     session.runtime.close()
