@@ -6,6 +6,7 @@ package webdataset opens it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -15,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import IO, Any, List, NamedTuple, Optional
+from typing import IO, Any, Iterator, List, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 30.0  # without an answer
@@ -78,9 +79,7 @@ def copy_url(
     ``target`` is complete and as ``expected`` whenever it is there. ``announcement`` goes to stderr before
     anything is copied. ValueError, one line, where the URL can not be read.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(f"{target}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _lock(target):
         if target.is_file() and not anew:
             return
         if announcement:
@@ -93,6 +92,19 @@ def copy_url(
         except Exception as error:  # URLs, cloud clients and pipes each raise types of their own
             os.unlink(temporary)
             raise ValueError(f"data.source={url}: can not be read ({_one_line(error)})") from error
+
+
+@contextlib.contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Keeps other processes from writing ``target``; ValueError where its folder can not be written."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(f"{target}.lock", "w")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise ValueError(f"data.cache_dir: {target.parent} can not be written ({error.strerror})") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def refresh(url: str, target: Path) -> Optional[str]:

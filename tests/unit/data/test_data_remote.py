@@ -145,6 +145,8 @@ def test_what_can_not_be_copied_leaves_nothing(tmp_path, web):
     with pytest.raises(ValueError, match="not what the index tells of"):
         copy_url(f"{web.url}/a.tar", tmp_path / "c" / "a.tar", expected=Expected(7, "0" * 64))
     assert [path.name for path in (tmp_path / "c").iterdir()] == ["a.tar.lock"]
+    with pytest.raises(ValueError, match="data.cache_dir: .*a.tar/c can not be written"):
+        copy_url(f"{web.url}/a.tar", tmp_path / "web" / "a.tar" / "c" / "b.tar")
 
 
 def write_foreign(folder, names, per_shard=4):
