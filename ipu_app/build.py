@@ -11,6 +11,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from ipu_app.config.batches import check_global_batch
 from ipu_app.config.convert import to_plain
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
 from ipu_app.data import mixing
@@ -31,6 +32,7 @@ from ipu_app.models.norms import freeze_statistics, set_updates_per_step
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import EvalGraph, Preprocess, TrainGraph
 from ipu_app.runtime.base import Runtime, RuntimeParts
+from ipu_app.runtime.device_memory import settle_autocast
 from ipu_app.runtime.ipu_options import IpuSettings
 from ipu_app.runtime.ipu_runtime import IpuRuntime
 from ipu_app.runtime.optimizers import OptimizerSpec
@@ -194,7 +196,7 @@ def make_runtime(
     section = config.device
     settings = TorchSettings(
         device=device,
-        autocast=section.autocast,
+        autocast=settle_autocast(section.autocast, device),
         channels_last=section.channels_last,
         compile=section.compile,
     )
@@ -241,7 +243,7 @@ def make_session(
     val_set = make_dataset(config, phase, "val", resolution, environ=environ)
     spec = replace(spec, num_classes=train_set.num_classes)
     geometries = make_geometries(phase, device, instances=comm.size)
-    check_global_batch(geometries[0], len(train_set))
+    check_global_batch(geometries[0], len(train_set), phase)
     instances = detect_world(environ).local_size
     parts = make_parts(config, phase, spec, geometries, initialise=initialise, local_instances=instances)
     # both loaders keep their processes; with half of them, validation (4 % of ImageNet's images) takes
@@ -341,16 +343,6 @@ def make_curve(phase: PhaseConfig, optimizer: OptimizerSpec) -> Curve:
         decay=section.decay,
         epochs_per_drop=section.epochs_per_drop,
     )
-
-
-def check_global_batch(geometry: BatchGeometry, num_images: int) -> None:
-    """Refuse a step that needs more images than there are."""
-    if geometry.samples_per_call > num_images:
-        raise ValueError(
-            f"batch: one call takes {geometry.samples_per_call} images (micro-batch {geometry.micro_batch} x "
-            f"accumulation {geometry.accumulation} x replicas {geometry.total_replicas} x device iterations "
-            f"{geometry.device_iterations}), but there are only {num_images}; make one of them smaller"
-        )
 
 
 def facts_that_must_agree(config: RunConfig, session: PhaseSession) -> Dict[str, str]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ipu_app import build
+from ipu_app.config.asked import Asked, refuse_without_effect
+from ipu_app.config.batches import TooFewImages
 from ipu_app.config.convert import to_plain
 from ipu_app.config.load import save_config
 from ipu_app.config.schema import PhaseConfig, RunConfig
@@ -24,6 +26,7 @@ from ipu_app.finish import (
     results,
     write_results,
 )
+from ipu_app.fitting import fit_to_images, fit_to_memory, free_bytes_everywhere
 from ipu_app.host_rate import host_lines, images_per_s_of_one_worker
 from ipu_app.model_file import describe_model_file
 from ipu_app.opening import (
@@ -49,21 +52,24 @@ from pipelines.estimate import StepEstimate
 __all__ = ["Start", "train"]
 
 
-def train(config: RunConfig, start: Optional[Start] = None) -> int:
-    """Train as configured, from scratch or from where ``start`` says; returns the exit code."""
-    start, environ = start or Start(), read_environ()
+def train(config: RunConfig, start: Optional[Start] = None, asked: Optional[Asked] = None) -> int:
+    """Train as configured, from scratch or from where ``start`` says; returns the exit code.
+
+    ``asked`` are the settings that are the user's own: they are not changed to fit, and must have an effect.
+    """
+    start, asked, environ = start or Start(), asked or Asked(batch=True), read_environ()
     build.apply_threads(config.device)
     choice = choose_device(config.device.kind, config.device.poptorch)
+    refuse_without_effect(asked, choice.kind, config.device.kind)
     check_packages(wandb=config.tracking.wandb, tensorboard=config.tracking.tensorboard)
     with make_comm(detect_world(environ), choice.kind) as comm:
         place = Place(choice.kind, comm, environ)
         say: Callable[[str], None] = print if comm.is_root else _silent
         state = load_resume(start.resume)
-        phase = config.phases[unfinished_phase(config, state)]
-        estimate = _estimate(config, phase, place)
+        sessions, fit_lines = _open_sessions(config, place, unfinished_phase(config, state), start, asked)
+        config, first = sessions.config, sessions.first
+        estimate = _estimate(config, config.phases[first.name], place)
         plan = plan_lines(config, estimate) if estimate else []
-        sessions = _Sessions(config, place, has_weights=bool(start.resume or start.from_run))
-        first = sessions.open(phase.name)
         check_same(comm, build.facts_that_must_agree(config, first))
         weights = start_weights(start, first)
         if start.resume or start.from_run:
@@ -71,7 +77,7 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         for line in opening_lines(config, first, choice.reason):
             say(line)
         notes = class_notes(start, first.train_set.classes)
-        for line in [*start_lines(start), *notes, *plan, *resolution_lines(config, start)]:
+        for line in [*fit_lines, *start_lines(start), *notes, *plan, *resolution_lines(config, start)]:
             say(line)
         for line in _host_lines(config, first, estimate, comm):
             say(line)
@@ -80,6 +86,46 @@ def train(config: RunConfig, start: Optional[Start] = None) -> int:
         job = _Job(config, run_dir, place, say, estimate)
         job.run(sessions, state, weights=weights, origin=start_record(start) if comm.is_root else {})
     return 0
+
+
+def _open_sessions(
+    config: RunConfig, place: Place, name: str, start: Start, asked: Asked
+) -> Tuple[_Sessions, List[str]]:
+    """Open the phase of that name, with micro-batches that fit the memory and batches that fit the images.
+
+    A continued run takes what its first start chose. Returns also what to tell the user.
+    """
+    estimate = _estimate(config, config.phases[name], place)
+    if estimate:
+        plan_lines(config, estimate)  # a plan is refused before the data are read
+    sessions, lines = _fitting_sessions(config, place, start, asked)
+    keeps_batch = asked.batch or start.resume is not None
+    try:
+        num_images = len(sessions.open(name).train_set)
+    except TooFewImages as found:
+        if keeps_batch:
+            raise
+        num_images = found.num_images
+    fitted = fit_to_images(config, num_images, instances=place.comm.size, device=place.device)
+    if keeps_batch or not fitted.lines:
+        return sessions, lines
+    sessions.close()
+    sessions, lines = _fitting_sessions(fitted.config, place, start, asked)
+    sessions.open(name)
+    return sessions, [*fitted.lines, *lines]
+
+
+def _fitting_sessions(
+    config: RunConfig, place: Place, start: Start, asked: Asked
+) -> Tuple[_Sessions, List[str]]:
+    """Return the phases, not opened yet, with micro-batches that fit the device's memory."""
+    lines: List[str] = []
+    if start.resume is None or config.device.autocast == "auto":  # else CPU or CUDA chose before
+        local_size = detect_world(place.environ).local_size
+        free_bytes = free_bytes_everywhere(place.device, place.comm, local_size)
+        fitted = fit_to_memory(config, place.device, free_bytes, asked, place.comm)
+        config, lines = fitted.config, list(fitted.lines)
+    return _Sessions(config, place, has_weights=bool(start.resume or start.from_run)), lines
 
 
 def _estimate(config: RunConfig, phase: PhaseConfig, place: Place) -> Optional[StepEstimate]:
@@ -207,13 +253,18 @@ class _Sessions:
     first: PhaseSession
 
     def __init__(self, config: RunConfig, place: Place, *, has_weights: bool) -> None:
-        self._config, self._place, self._has_weights = config, place, has_weights
+        self.config, self._place, self._has_weights = config, place, has_weights
         self._opened: Dict[str, PhaseSession] = {}
 
     def open(self, name: str) -> PhaseSession:
         """Make a phase ready and keep it until it is asked for."""
         self.first = self._opened[name] = self._make(name, initialise=not self._has_weights)
         return self.first
+
+    def close(self) -> None:
+        """Give back what opened phases hold."""
+        for session in self._opened.values():
+            session.runtime.close()
 
     def __call__(self, name: str) -> PhaseSession:
         """Hand out the phase of this name, once."""
@@ -222,7 +273,7 @@ class _Sessions:
         return self._make(name, initialise=False)
 
     def _make(self, name: str, *, initialise: bool) -> PhaseSession:
-        config, place = self._config, self._place
+        config, place = self.config, self._place
         return build.make_session(
             config,
             config.phases[name],

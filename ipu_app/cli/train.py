@@ -13,8 +13,15 @@ FLAGS = (
     ("group", "model.group_size", int, "channels per group of the spatial convolutions"),
     ("norm", "model.norm", str, "bn, gn, ln, ln_pn or gn_pn"),
     ("res", "phases[0].resolution", int, "image resolution of the first phase, or of --phase, in pixels"),
-    ("data", "data.source", str, "folder with train/ and val/ (default: embedded handwritten digits)"),
+    (
+        "data",
+        "data.source",
+        str,
+        "folder with train/<class>/ and val/<class>/ of images, torchvision's CIFAR folder, tar shards "
+        "(folder, pattern or URL), generated:CLASSES, synthetic, or digits (the default: embedded ones)",
+    ),
     ("epochs", "phases[0].epochs", int, "epochs of the first phase, or of --phase"),
+    ("trainable", "phases[0].trainable", str, "first block that learns: all, or for instance Top"),
     ("device", "device.kind", str, "auto, ipu, cuda or cpu"),
     ("poptorch", "device.poptorch", str, "auto, sdk or sim"),
     ("seed", "seed", int, "seed of initial weights, order and augmentation"),
@@ -41,10 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--phase", metavar="NAME", help="run only this phase (with --from: finetune)")
     source.add_argument("--plan", metavar="FILE", help="splits and batch factors that `plan --save` wrote")
     source.add_argument(
-        "--init", metavar="FILE", help="weights to start from: torchvision's, timm's, `export`'s"
+        "--init", metavar="FILE", help="weights to fine-tune: torchvision's, timm's, `export`'s"
     )
     source.add_argument("--reset-head", action="store_true", help="with --init: leave out the classifier")
-    source.add_argument("--smoke", action="store_true", help="the same run in miniature, in seconds")
+    source.add_argument(
+        "--smoke",
+        action="store_true",
+        help="the same run in miniature, in seconds; but for what you set",
+    )
+    source.add_argument(
+        "--print-config", action="store_true", help="print all settings with what they mean, and end"
+    )
     values = parser.add_argument_group("values")
     for flag, key, kind, text in FLAGS:
         values.add_argument(f"--{flag}", type=kind, metavar=flag.upper(), help=f"{text} [{key}]")
@@ -58,9 +72,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns 0, or raises ValueError for bad input."""
-    from ipu_app.cli.train_config import config_from_args, init_overrides
+    from ipu_app.cli.train_config import asked_from_args, check_data, config_from_args, init_overrides
 
     config = config_from_args(args)
+    if args.print_config:
+        from ipu_app.config.describe import described_yaml
+
+        print(described_yaml(config), end="")
+        return 0
+    check_data(args, config)
     from ipu_app.job import Start, train
 
     start = Start(
@@ -70,4 +90,4 @@ def run(args: argparse.Namespace) -> int:
         reset_head=args.reset_head,
         settings=tuple(init_overrides(args)),
     )
-    return train(config, start)
+    return train(config, start, asked_from_args(args, config))

@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ipu_app.cli.train import FLAGS, SWITCHES
+from ipu_app.config.asked import Asked, asked_keys, sets_batch
+from ipu_app.config.batches import least_accumulation
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.estimates import configured_spec
 
-FINETUNE = "finetune"  # the phase that configs/bases/half.yaml describes
+FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
+FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
+SMOKE_STEPS = 4  # weight updates of a miniature: the first is at a learning rate of 0
 
 
 def config_from_args(args: argparse.Namespace) -> RunConfig:
@@ -20,18 +24,40 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
     _refuse_contradictions(args)
     brought = init_overrides(args)
     path = config_path(args, brought)
-    overrides = [*given_overrides(args), *brought]
-    also = _finetune_base(args, path, overrides)
-    config = load_config(path, overrides, also=also)
+    typed = typed_overrides(args)
+    before = [*_without(_finetune_plan(args, path, brought), typed), *brought, *_plan_overrides(args)]
+    also = _finetune_base(args, path, typed)
+
+    def load(between: Sequence[str] = ()) -> RunConfig:
+        return load_config(path, [*before, *between, *typed], also=also)
+
     if args.ipus is not None:
-        overrides.append(replicas_for(config, args.ipus, args.phase))
-        config = load_config(path, overrides, also=also)
-    if args.smoke:
-        overrides = _without(overrides, smoke_overrides(config)) + smoke_overrides(config)
-        config = load_config(path, overrides, also=also)
+        typed.append(replicas_for(load(), args.ipus, args.phase))
+    config = _in_miniature(load, typed) if args.smoke else load()
     if args.phase:
         config = only_phase(config, args.phase)
     return config
+
+
+def asked_from_args(args: argparse.Namespace, config: RunConfig) -> Asked:
+    """Return which settings are the user's own, by the phases of the run that they gave."""
+    phases = [args.phase] if args.phase else list(config.phases)
+    keys = asked_keys(typed_overrides(args), phases)
+    own_file = bool(args.config) and CONFIGS not in Path(args.config).resolve().parents
+    fixed = own_file or bool(args.plan) or args.ipus is not None
+    return Asked(keys, batch=fixed or sets_batch(keys))
+
+
+def check_data(args: argparse.Namespace, config: RunConfig) -> None:
+    """Refuse to spend a published training, or other people's weights, on the embedded digits unasked."""
+    if config.data.source is not None or args.smoke:
+        return
+    for option, value in (("run", args.run if _is_published(args.run) else None), ("init", args.init)):
+        if value and not args.config:
+            raise ValueError(
+                f"{option}={value}: on which images? Give --data DIR, or --smoke for a miniature of the run "
+                "in seconds (the embedded digits on purpose: --data digits)"
+            )
 
 
 def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
@@ -45,11 +71,31 @@ def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
         if not path.is_file():
             raise ValueError(f"run={path.parent}: no config.yaml there; give the folder of a run")
         return path
+    named = dict(item.split("=", 1) for item in brought)
+    if args.init:
+        return CONFIGS / "finetune.yaml"
     if args.data:
-        named = dict(item.split("=", 1) for item in brought)
         model = args.model or named.get("model.name", "b0")
         return nearest_recipe(model, args.group or 16, args.norm or "ln_pn")
     return CONFIGS / "demo.yaml"
+
+
+def _finetune_plan(args: argparse.Namespace, path: Path, brought: Sequence[str]) -> List[str]:
+    """Return splits and batch of a fine-tuning, for IPUs, from the network's published training."""
+    if path != CONFIGS / "finetune.yaml" or args.plan:
+        return []
+    named = dict(item.split("=", 1) for item in brought)
+    model = args.model or named.get("model.name", "b0")
+    if not list((CONFIGS / "recipes").glob(f"{model}-*.yaml")):
+        return []
+    group, norm = args.group or int(named.get("model.group_size", 16)), args.norm or "gn"
+    phase = next(iter(load_config(nearest_recipe(model, group, norm)).phases.values()))
+    micro = phase.batch.micro
+    return [
+        f"phases.{FINETUNE}.pipeline.splits=[{', '.join(phase.pipeline.splits)}]",
+        f"phases.{FINETUNE}.batch.micro={micro}",
+        f"phases.{FINETUNE}.batch.accumulation={max(least_accumulation(phase), FINETUNE_BATCH // micro)}",
+    ]
 
 
 def _finetune_base(args: argparse.Namespace, path: Path, overrides: List[str]) -> List[Path]:
@@ -73,7 +119,12 @@ def _finetune_base(args: argparse.Namespace, path: Path, overrides: List[str]) -
 
 def given_overrides(args: argparse.Namespace) -> List[str]:
     """Return what the command line says of single values, as ``key=value``."""
-    return [*_plan_overrides(args), *_flag_overrides(args), *args.set]
+    return [*_plan_overrides(args), *typed_overrides(args)]
+
+
+def typed_overrides(args: argparse.Namespace) -> List[str]:
+    """Return what flags and ``--set`` say, as ``key=value``."""
+    return [*_flag_overrides(args), *args.set]
 
 
 def init_overrides(args: argparse.Namespace) -> List[str]:
@@ -104,8 +155,24 @@ def replicas_for(config: RunConfig, ipus: int, phase_name: Optional[str] = None)
     return f"phases.{name}.batch.replicas={ipus // stages}"
 
 
+def _in_miniature(load: Callable[[Sequence[str]], RunConfig], typed: Sequence[str]) -> RunConfig:
+    """Load the configuration with what ``--smoke`` makes small, but for the values that were typed."""
+    whole = load(())
+    phases = list(whole.phases)
+    small = _but_for(smoke_overrides(whole), typed, phases)
+    batches = [phase.batch for phase in load(small).phases.values()]
+    images = SMOKE_STEPS * max(batch.global_batch * batch.device_iterations for batch in batches)
+    return load([*small, *_but_for([f"data.limit_train={images}"], typed, phases)])
+
+
+def _but_for(overrides: Sequence[str], typed: Sequence[str], phases: Sequence[str]) -> List[str]:
+    kept = Asked(asked_keys(typed, phases))
+    return [item for item in overrides if not kept.has(item.partition("=")[0])]
+
+
 def smoke_overrides(config: RunConfig) -> List[str]:
     """Return what turns a run into one of seconds: one epoch, few images, small ones, small batches."""
+    longest = max(least_accumulation(phase) for phase in config.phases.values())
     values = ["tracking.logs_per_epoch=1"]
     if config.data.source is None:
         values.append("data.source='generated:10'")
@@ -113,18 +180,22 @@ def smoke_overrides(config: RunConfig) -> List[str]:
         last = _smoke_resolution(config, list(config.phases.values())[-1])
         values.append(f"evaluate.resolutions=[{last},{last + 32}]")
     for name, phase in config.phases.items():
-        accumulation = 2 * len(phase.pipeline.splits) + 1
-        replicas = 2 if len(phase.pipeline.splits) == 0 else 1
+        is_pipeline = len(phase.pipeline.splits) > 0
+        replicas = 1 if is_pipeline else 2
+        accumulation = least_accumulation(phase) if is_pipeline else (longest + 1) // 2
         values += [
             f"phases.{name}.epochs=1",
             f"phases.{name}.resolution={_smoke_resolution(config, phase)}",
             f"phases.{name}.batch.micro=2",
             f"phases.{name}.batch.accumulation={accumulation}",
             f"phases.{name}.batch.replicas={replicas}",
-            f"phases.{name}.batch.torch_micro=2",
+            f"phases.{name}.batch.device_iterations=1",
+            f"phases.{name}.batch.torch_micro={2 * accumulation * replicas}",
             f"phases.{name}.batch.eval_micro=2",
+            # a shorter warm-up: at the published one's first steps nothing would learn
+            f"phases.{name}.schedule.warmup_epochs={min(phase.schedule.warmup_epochs, 1 / SMOKE_STEPS)}",
         ]
-    return values + ["data.limit_train=16", "data.limit_val=4"]
+    return [*values, "data.limit_val=4"]
 
 
 def only_phase(config: RunConfig, name: str) -> RunConfig:
@@ -134,12 +205,16 @@ def only_phase(config: RunConfig, name: str) -> RunConfig:
     return replace(config, phases={name: config.phases[name]})
 
 
+def _is_published(name: Optional[str]) -> bool:
+    return name is not None and recipe_path(name).parent.name == "recipes"
+
+
 def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
     """Keep the resolution modulo 32, and so the parity that the downsampling layers see."""
     return 32 + (phase.resolution or configured_spec(config.model).native_resolution) % 32
 
 
-def _without(overrides: List[str], replaced: List[str]) -> List[str]:
+def _without(overrides: Sequence[str], replaced: Sequence[str]) -> List[str]:
     keys = {item.partition("=")[0] for item in replaced}
     return [item for item in overrides if item.partition("=")[0] not in keys]
 

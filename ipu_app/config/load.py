@@ -143,5 +143,6 @@ def _name_phase(item: str, phases: Sequence[str]) -> str:
         return item
     index = int(match.group(1))
     if index >= len(phases):
-        raise ValueError(f"--set {item}: there are {len(phases)} phases ({', '.join(phases)})")
+        count = "there is 1 phase" if len(phases) == 1 else f"there are {len(phases)} phases"
+        raise ValueError(f"--set {item}: {count} ({', '.join(phases)})")
     return f"phases.{phases[index]}{item[match.end() :]}"

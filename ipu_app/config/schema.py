@@ -78,7 +78,10 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """What it runs on; ``auto`` takes IPU hardware, else CUDA, else CPU."""
+    """What it runs on; ``auto`` takes IPU hardware, else CUDA, else CPU.
+
+    ``autocast`` auto: bfloat16 on GPUs that have it in hardware, else off.
+    """
 
     kind: str = "auto"
     poptorch: str = "auto"
@@ -86,7 +89,7 @@ class DeviceConfig:
     strict_memory: bool = False
     platform: str = "mk2"
     executable_cache: Optional[str] = None
-    autocast: str = "off"
+    autocast: str = "auto"
     channels_last: bool = True
     compile: bool = False
     threads: Optional[int] = None
@@ -95,7 +98,7 @@ class DeviceConfig:
         one_of("device.kind", self.kind, DEVICES)
         one_of("device.poptorch", self.poptorch, ("auto", "sdk", "sim"))
         one_of("device.platform", self.platform, ("mk2", "bow"))
-        one_of("device.autocast", self.autocast, ("off", "bfloat16", "float16"))
+        one_of("device.autocast", self.autocast, ("auto", "off", "bfloat16", "float16"))
         if self.threads is not None:
             at_least("device.threads", self.threads, 1)
 
@@ -104,8 +107,8 @@ class DeviceConfig:
 class BatchConfig:
     """Batch factors of the whole job; ``replicas`` counts those of all instances.
 
-    ``torch_micro`` is the micro-batch on CPU and CUDA, where the same global batch is made with fewer, larger
-    micro-batches; None keeps ``micro``.
+    ``torch_micro`` is the largest micro-batch on CPU and CUDA, where the same global batch is made with
+    fewer, larger micro-batches, as large as the memory is estimated to take; None keeps ``micro``.
     """
 
     micro: int = 8

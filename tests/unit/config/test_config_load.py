@@ -53,7 +53,7 @@ def test_saved_configuration_reads_back_equal(base: Path, tmp_path: Path) -> Non
         ("phases.train.epochs=abc", "phases.train.epochs='abc': must be a whole number"),
         ("phases.train.epochs=true", "must be a whole number"),
         ("phases.train.epochs=0", "phases.train.epochs=0: must be 1 or more"),
-        ("phases[3].epochs=1", "there are 1 phases (train)"),
+        ("phases[3].epochs=1", "there is 1 phase (train)"),
         ("model.norm=batch", "model.norm='batch': choose one of bn, gn"),
         ("phases.train.batch.accumulation=2", "a training pipeline of 2 stages needs 3 or more"),
         ("phases.train.batch.torch_micro=0", "batch.torch_micro=0: must be 1 or more"),

@@ -1,0 +1,112 @@
+"""Every setting with what it means, as YAML that ``--config`` reads: what ``train --print-config`` prints."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from ipu_app.config.convert import to_plain
+from ipu_app.config.schema import DEVICES, NORMS, OPTIMIZERS, PRECISIONS, SCHEDULES, RunConfig
+
+# dotted key, phases without their name -> meaning, unit, what is allowed
+MEANINGS: Dict[str, str] = {
+    "name": "name of the run's folder; '' makes one of model and data",
+    "seed": "of initial weights, order and augmentation",
+    "runs_dir": "folder in which runs are made",
+    "keep_checkpoints": "how many of the newest checkpoints stay",
+    "model.name": "b0 to b7, or cifar",
+    "model.group_size": "channels per group of the spatial convolutions; 1 is depthwise",
+    "model.expand_ratio": "null: the paper's 6 for groups of 1, 4 for 16, else by equal multiply-adds",
+    "model.norm": ", ".join(NORMS),
+    "model.norm_grouping": "contiguous (PyTorch's) or strided (the IPU's fast group norm)",
+    "model.norm_eps": "added to the variance",
+    "model.padding": "same (TensorFlow's) or symmetric (PyTorch's)",
+    "model.proxy_rule": "quadrature, or quantile200 as the original",
+    "model.dropout": "before the classifier; null: the size's own",
+    "model.drop_connect": "share of blocks left out in training, for the last block",
+    "data.source": "null: digits; a folder, CIFAR's, shards (folder, pattern, URL), generated:N",
+    "data.workers": "loader processes; null: by the cores where files are decoded, else none",
+    "data.decoder": "auto, or a decoder by name",
+    "data.normalise": "published (mean only) or torchvision (mean and deviation)",
+    "data.cache_dir": "folder for lists of files and copies of remote shards; null: the user's own cache",
+    "data.limit_train": "use only so many training images; null: all",
+    "data.limit_val": "use only so many validation images; null: all",
+    "device.kind": ", ".join(DEVICES),
+    "device.poptorch": "auto, sdk or sim (the simulated IPU); for IPUs",
+    "device.ipu_model": "the SDK's own emulator; for IPUs",
+    "device.strict_memory": "refuse plans that are estimated not to fit; for IPUs",
+    "device.platform": "mk2 or bow: what estimates are for; for IPUs",
+    "device.executable_cache": "folder of compiled executables; for IPUs",
+    "device.autocast": "auto (bfloat16 on GPUs that have it, else off), off, bfloat16, float16",
+    "device.channels_last": "memory layout; for CUDA and CPU",
+    "device.compile": "torch.compile; for CUDA and CPU",
+    "device.threads": "torch's CPU threads; null: torch's own number",
+    "evaluate.every_epochs": "validate after so many epochs",
+    "evaluate.resolutions": "validate at these, in pixels, after the last epoch",
+    "tracking.logs_per_epoch": "lines of metrics in an epoch",
+    "tracking.wandb": "log to Weights & Biases",
+    "tracking.wandb_project": "its project",
+    "tracking.tensorboard": "log for TensorBoard",
+    "phases.epochs": "length of the phase",
+    "phases.resolution": "pixels; null: the model's native one",
+    "phases.trainable": "first block that learns: all, or for instance block7a or Top",
+    "phases.averaging": "decay of the average of weights, a sample an epoch; 0: none",
+    "phases.batch.micro": "images of one pass through the model on one replica",
+    "phases.batch.accumulation": "micro-batches of a replica in one weight update",
+    "phases.batch.replicas": "copies of the model; global batch = micro x accumulation x replicas",
+    "phases.batch.device_iterations": "weight updates in one call of the device",
+    "phases.batch.torch_micro": "largest micro-batch on CUDA and CPU, fitted to the memory; null: micro",
+    "phases.batch.eval_micro": "micro-batch of validation; null: micro",
+    "phases.optimizer.kind": ", ".join(OPTIMIZERS),
+    "phases.optimizer.lr": "peak learning rate; null: global batch x 2^-14",
+    "phases.optimizer.momentum": "of rmsprop_tf and sgd, 0 to 1",
+    "phases.optimizer.rho": "decay of squared gradients; null: 1 - global batch x 2^-14",
+    "phases.optimizer.eps": "added to the root of squared gradients",
+    "phases.optimizer.weight_decay": "0 or more",
+    "phases.optimizer.loss_scale": "factor of the loss in half precision",
+    "phases.schedule.kind": ", ".join(SCHEDULES),
+    "phases.schedule.warmup_epochs": "linear from 0 to the peak",
+    "phases.schedule.decay": "factor of each drop; exponential",
+    "phases.schedule.epochs_per_drop": "epochs between drops; exponential",
+    "phases.augment.preprocessing": "train (random crop and flip) or eval (centre crop)",
+    "phases.augment.mixup_alpha": "0: no mixup",
+    "phases.augment.cutmix_strength": "0.62 to 1; 1: no cutmix",
+    "phases.augment.label_smoothing": "0 to 0.99",
+    "phases.pipeline.splits": "sub-blocks that start the next IPU; for IPUs, as all of pipeline",
+    "phases.pipeline.schedule": "grouped, interleaved or sequential",
+    "phases.pipeline.recompute": "compute activations again instead of keeping them",
+    "phases.pipeline.precision": "of activations and weights: " + ", ".join(PRECISIONS),
+    "phases.pipeline.available_memory_proportion": "one for all IPUs, or one for each; []: default",
+    "phases.pipeline.half_partials": "partial sums of convolutions in half precision",
+    "phases.pipeline.dithering": "uneven memory layout over an IPU's tiles",
+    "phases.pipeline.offload_optimizer": "optimiser state in the host's memory",
+    "phases.pipeline.stochastic_rounding": "round weights and activations at random",
+}
+
+
+def described_yaml(config: RunConfig) -> str:
+    """Return the whole configuration as YAML, each value with its meaning as a comment behind it."""
+    plain = to_plain(config)
+    for phase in plain["phases"].values():
+        del phase["name"]
+    return "\n".join(_lines(plain, (), 0)) + "\n"
+
+
+def _lines(section: Dict[str, Any], path: Any, depth: int) -> List[str]:
+    import yaml
+
+    lines = []
+    for key, value in section.items():
+        here = (*path, key)
+        if isinstance(value, dict):
+            lines += [f"{'  ' * depth}{key}:", *_lines(value, here, depth + 1)]
+            continue
+        flow = yaml.safe_dump(value, default_flow_style=True, width=10**6)
+        text = f"{'  ' * depth}{key}: {flow.splitlines()[0]}"
+        lines.append(f"{text:<44}  # {MEANINGS.get(meaning_key(here), '')}".rstrip(" #"))
+    return lines
+
+
+def meaning_key(path: Any) -> str:
+    """Return the key of ``MEANINGS`` for a path of keys: phases have names of their own."""
+    named = path[:1] + path[2:] if path[0] == "phases" else path
+    return ".".join(named)
