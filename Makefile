@@ -28,6 +28,8 @@ PYTHON38 ?= $(shell for p in python3.8 $(wildcard $(HOME)/.pyenv/versions/3.8.*/
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
 flag = $(if $($(1)),--$(2) $($(1)))
+# a finished run goes on with its own device unless DEVICE was given
+GIVEN_DEVICE = $(if $(filter-out file,$(origin DEVICE)),$(call flag,DEVICE,device))
 TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM,norm) $(call flag,RES,res) \
 	$(if $(DATA),--data "$(DATA)") $(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) \
 	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
@@ -43,7 +45,7 @@ help:  ## this list
 	@echo "Variables (default):"
 	@echo "  MODEL   b0..b7 or cifar (b0)          GROUP   channels per convolution group: 1, 4, 8, 16, 32, 64 (16)"
 	@echo "  NORM    bn gn ln ln_pn gn_pn (ln_pn)  RES     image resolution in pixels (the model's, or the demo's)"
-	@echo "  DATA    folder with train/ and val/   IPUS    IPUs of the whole job (from the configuration)"
+	@echo "  DATA    images: a folder, shards, ...  IPUS   IPUs of the whole job (from the configuration)"
 	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"
 	@echo "  DEVICE  ipu, cuda, cpu or auto (ipu)  ARGS    anything more for the command, e.g. ARGS='--set seed=1'"
 	@echo "  RUN     a finished run's folder, for finetune"
@@ -101,7 +103,7 @@ train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --rep
 finetune: $(VENV)/.run  ## fine-tune the last block of a finished run: make finetune RUN=runs/NAME
 	@test -n "$(RUN)" || { echo "RUN: give a finished run's folder, like RUN=runs/b0-g16-ln_pn-digits" >&2; exit 2; }
 	@$(PY) -m ipu_app train --from "$(RUN)" --phase finetune $(call flag,RES,res) $(if $(DATA),--data "$(DATA)") \
-		$(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) $(call flag,DEVICE,device) $(ARGS)
+		$(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) $(GIVEN_DEVICE) $(ARGS)
 
 doctor: $(VENV)/.run  ## say what this machine has and which device would be used
 	@$(PY) -m ipu_app doctor $(ARGS)

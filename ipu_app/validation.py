@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
@@ -13,6 +13,8 @@ from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
 from ipu_app.model_file import TrainedModel, load_trained
+from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.parity import parity_warnings
 from ipu_app.runtime.choose import choose_device
 from ipu_app.start import run_dir_of
 from ipu_app.training.metrics import EvalMeter, all_confusion, class_accuracy
@@ -34,12 +36,11 @@ class Validation:
     device: str = ""
 
     def line(self) -> str:
-        """Return one line for a person."""
-        head = (
+        """Return one line for a person; ``notes`` are printed apart, those of several together."""
+        return (
             f"{self.resolution} px: top-1 {self.top1:.2%}, top-5 {self.top5:.2%}, loss {self.loss:.4f} "
             f"on {self.samples} images ({self.weights})"
         )
-        return "\n".join([head, *(f"  {note}" for note in self.notes)])
 
     def class_lines(self) -> List[str]:
         """Return one line per class, the worst first."""
@@ -70,11 +71,35 @@ def validate_run(
     trained = load_trained(path, averaged=averaged)
     choice = choose_device(config.device.kind, config.device.poptorch)
     environ = read_environ()
+    trained_for = load_config(run_dir_of(path).config).device.kind
+    asked = any(item.startswith("device.autocast") for item in overrides)
+    if choice.kind == "cpu" and trained_for != "cpu" and not asked:  # half precision was for another device
+        config = replace(config, device=replace(config.device, autocast="off"))
+    first = next(iter(config.phases.values()))
+    trained_at = first.resolution or trained.file.spec.native_resolution
     with make_comm(detect_world(environ), choice.kind) as comm:
-        return [
+        found = [
             validate_at(resolution, trained, config, device=choice.kind, comm=comm, environ=environ)
             for resolution in resolutions or (trained.file.resolution,)
         ]
+    return [_with_warning(validation, trained.file.spec, trained_at) for validation in found]
+
+
+def _with_warning(validation: Validation, spec: EfficientNetSpec, trained_at: int) -> Validation:
+    """Add a note where the resolution does not go with the one that the network was trained at."""
+    warnings = parity_warnings(spec, trained_at, [validation.resolution])
+    return replace(validation, notes=(*validation.notes, *warnings))
+
+
+def note_lines(found: Sequence[Validation]) -> List[str]:
+    """Return what is to be noted of several validations, each thing once."""
+    return list(dict.fromkeys(note for validation in found for note in validation.notes))
+
+
+def _subset_notes(config: RunConfig, num_images: int) -> List[str]:
+    if config.data.limit_val is None or num_images < config.data.limit_val:
+        return []
+    return [f"a subset of the validation images: data.limit_val={config.data.limit_val}"]
 
 
 def _refuse_other_models(overrides: Sequence[str]) -> None:
@@ -118,7 +143,11 @@ def validate_at(
         loss=means["loss"],
         samples=int(means["samples"]),
         weights=trained.origin,
-        notes=(*build.data_problems({"val": dataset}), *build.skipped_notes({"val": dataset})),
+        notes=(
+            *_subset_notes(config, len(dataset)),
+            *build.data_problems({"val": dataset}),
+            *build.skipped_notes({"val": dataset}),
+        ),
         device=runtime.info.description,
         classes={classes[label]: share for label, share in shares.items()},
     )

@@ -25,11 +25,15 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
     brought = init_overrides(args)
     path = config_path(args, brought)
     typed = typed_overrides(args)
-    before = [*_without(_finetune_plan(args, path, brought), typed), *brought, *_plan_overrides(args)]
+    own_defaults = _finetune_plan(args, path, brought)
+    if args.from_run:  # what that run's device resolved it to may be wrong for this one
+        own_defaults.append("device.autocast=auto")
+    before = [*brought, *_plan_overrides(args)]
     also = _finetune_base(args, path, typed)
 
     def load(between: Sequence[str] = ()) -> RunConfig:
-        return load_config(path, [*before, *between, *typed], also=also)
+        said = [*between, *typed]
+        return load_config(path, [*_without(own_defaults, said), *before, *said], also=also)
 
     if args.ipus is not None:
         typed.append(replicas_for(load(), args.ipus, args.phase))

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     for resolution in args.res or ():
         if resolution < 32:
             raise ValueError(f"res={resolution}: must be 32 or more")
-    from ipu_app.validation import validate_run
+    from ipu_app.validation import note_lines, validate_run
 
     results = validate_run(
         Path(args.run),
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
         print(result.line())
         if args.per_class:
             print("\n".join(result.class_lines()))
+    for note in note_lines(results):
+        print(note if note.startswith("warning: ") else f"note: {note}")
     return 0
 
 
