@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, List, Sized
 
 from ipu_app.environment import usable_cores
+from pipelines.words import counted
 
 IMAGES, LONGEST_S = 64, 0.5  # enough images to tell a factor of two, and never a noticeable wait
 
@@ -29,8 +30,9 @@ def host_lines(worker_images_per_s: float, *, workers: int, demand_images_per_s:
     cores = usable_cores()
     at_once = min(max(workers, 1), cores)
     supply = worker_images_per_s * at_once
+    who = f"{counted(workers, 'loader worker')} on {counted(cores, 'core')}"
     lines = [
-        f"host: about {supply:.0f} images/s from {workers} loader workers on {cores} cores (one "
+        f"host: about {supply:.0f} images/s from {who} (one "
         f"measured: {worker_images_per_s:.0f}); the plan takes {demand_images_per_s:.0f} images/s (estimated)"
     ]
     if supply < demand_images_per_s:

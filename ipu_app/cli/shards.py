@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from pipelines.words import counted
+
 HELP = "write a data set as tar shards (WebDataset's form)"
 
 
@@ -39,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     for split, part in written.items():
         entry = part.entry
         size = sum(shard["bytes"] for shard in entry["shards"])
-        print(f"{split}: {entry['samples']} images in {len(entry['shards'])} shards, {size / 1e6:.1f} MB")
+        images, shards = counted(entry["samples"], "image"), counted(len(entry["shards"]), "shard")
+        print(f"{split}: {images} in {shards}, {size / 1e6:.1f} MB")
         if part.skipped:
             names = ", ".join(part.skipped[:5]) + (", ..." if len(part.skipped) > 5 else "")
             print(f"{split}: {len(part.skipped)} unreadable images left out: {names}")

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from pipelines.words import counted
+
 from .manifest import FileTable, load_table
 from .source import Source, UnreadableImageError
 
@@ -103,4 +105,4 @@ def _read_file(path: str) -> bytes:
 
 def _shorten(names: List[str], limit: int = 5) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return f"{len(names)} class(es): " + ", ".join(names[:limit]) + more
+    return f"{counted(len(names), 'class')}: " + ", ".join(names[:limit]) + more

@@ -110,7 +110,7 @@ def train(data: Data, place: Place, folder: Path) -> None:
         phases__train__batch__micro=8,
         phases__train__batch__accumulation=4,
         phases__train__batch__replicas=1,
-        phases__train__batch__torch_micro=32,
+        **({} if place.device == "ipu" else {"phases__train__batch__torch_micro": 32}),
     )
     said = command(*words, cwd=folder)
     run = folder / "runs" / "half"
@@ -141,7 +141,9 @@ def fine_tune(data: Data, place: Place, folder: Path) -> None:
     batch = {
         f"phases__finetune__batch__{key}": value for key, value in (("accumulation", 4), ("replicas", 2))
     }
-    words += settings(data__limit_train=48, **batch, phases__finetune__batch__torch_micro=16)
+    if place.device != "ipu":
+        batch["phases__finetune__batch__torch_micro"] = 16
+    words += settings(data__limit_train=48, **batch)
     said = command(*words, cwd=folder)
     run = folder / "runs" / "tuned"
     assert "start: weights of epoch-0001 of runs/half" in said

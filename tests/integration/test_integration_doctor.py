@@ -67,7 +67,7 @@ def test_only_usable_cores_are_counted() -> None:
     try:
         os.sched_setaffinity(0, {min(allowed)})
         assert make_workers(DataConfig(source="images")) == 1
-        assert "from 1 loader workers on 1 cores" in host_lines(10.0, workers=1, demand_images_per_s=1.0)[0]
+        assert "from 1 loader worker on 1 core" in host_lines(10.0, workers=1, demand_images_per_s=1.0)[0]
     finally:
         os.sched_setaffinity(0, allowed)
     assert make_workers(DataConfig(source="images")) == len(allowed)

@@ -47,8 +47,8 @@ def test_a_bad_tree_is_reported_and_trained_on(
         "note: red/itself: left out, Too many levels of symbolic links",
         "note: red/loop: left out, a link back to a folder already listed",
         "note: train/nothing: class without images",
-        "note: val/: left out, not in train/: 1 class(es): only here",
-        "note: val/: has no folder for 1 class(es): nothing",
+        "note: val/: left out, not in train/: 1 class: only here",
+        "note: val/: has no folder for 1 class: nothing",
     ):
         assert note in before
     assert f"{bad_tree}/train: 31 images, 4 classes" in before
@@ -64,7 +64,7 @@ def test_a_bad_tree_is_packed_without_what_can_not_be_read(
 ) -> None:
     assert main(["shards", str(bad_tree), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "train: 28 images in 1 shards" in said and "val: 28 images in 1 shards" in said
+    assert "train: 28 images in 1 shard" in said and "val: 28 images in 1 shard" in said
     (line,) = [line for line in said.splitlines() if line.startswith("train: 3 unreadable images left out: ")]
     names = line.partition("out: ")[2].split(", ")
     assert sorted(names) == ["train/red/cut.jpg", "train/red/empty.jpg", "train/red/text.jpg"]
@@ -96,7 +96,7 @@ def test_other_classes_in_val_are_named(verb: str, tmp_path: Path, capsys: pytes
     for name in ("blue", "green", "red"):
         (data / "val" / name).rename(data / "val" / f"dark {name}")
     words = {"train": ["train", "--device", "cpu", "--data", str(data)], "shards": ["shards", str(data), "x"]}
-    assert "val/ has 3 class(es): dark blue, dark green, dark red" in refusal(words[verb], capsys)
+    assert "val/ has 3 classes: dark blue, dark green, dark red" in refusal(words[verb], capsys)
 
 
 def test_data_that_is_empty_or_a_file(

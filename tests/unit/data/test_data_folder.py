@@ -165,8 +165,8 @@ def test_a_bad_tree_is_read_and_reported(tmp_path, decoder):
     assert val.classes == train.classes
     assert [val[key][1] for key in range(len(val))] == [0, 0, 1, 1, 2, 2]
     report = "\n".join(val.source.problems)
-    assert "left out, not in train/: 1 class(es): unknown" in report
-    assert "no folder for 1 class(es): empty" in report
+    assert "left out, not in train/: 1 class: unknown" in report
+    assert "no folder for 1 class: empty" in report
 
 
 def test_long_reports_are_cut(tmp_path):
