@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
@@ -376,4 +377,5 @@ def run_name(config: RunConfig) -> str:
     if config.name:
         return config.name
     data = Path(str(config.data.source)).name if config.data.source else "digits"
-    return f"{config.model.name}-g{config.model.group_size}-{config.model.norm}-{data}".replace(":", "-")
+    name = f"{config.model.name}-g{config.model.group_size}-{config.model.norm}-{data}"
+    return re.sub(r"[^\w.=+]+", "-", name)  # lists of shards have braces and colons in them

@@ -13,7 +13,7 @@ import pytest
 import torch
 from data_images import jpeg, photograph, png, write_tree
 
-from ipu_app.build import make_dataset
+from ipu_app.build import make_dataset, run_name
 from ipu_app.config.load import load_config
 from ipu_app.data import remote
 from ipu_app.data.datasets import open_dataset, open_source
@@ -279,3 +279,10 @@ def test_large_sets_without_an_index_are_known_by_their_first_shard(tmp_path, we
             most_copied_bytes=2 * size,
         )
     assert web.asked == FOREIGN[:1]
+
+
+def test_runs_on_lists_of_shards_get_plain_names():
+    config = load_config(None, ["data.source=/data/in-{train-{0..3},val-{0..1}}.tar::/data/more*.tar"])
+    assert run_name(config).endswith("-more-.tar")
+    config = load_config(None, ["data.source=/data/in-{train-{0..3},val-{0..1}}.tar"])
+    assert run_name(config).endswith("-in-train-0..3-val-0..1-.tar")
