@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ipu_app.data.sampling import InstanceSampler
+from ipu_app.errors import RunFailed
 from ipu_app.runtime.base import Batch, Runtime, StepKnobs
 from ipu_app.training.averaging import WeightAverage
 from ipu_app.training.curves import Curve
@@ -144,6 +145,7 @@ class Trainer:
 
         ``resume`` is what ``save`` was given, and continues there; with ``validated`` False it was not yet
         known how good that epoch is, which is found out first. ``weights`` start the first phase.
+        RunFailed where the loss or the weights are no finite numbers any more.
         """
         progress = Progress(**resume["progress"]) if resume else Progress()
         for index, (name, epochs) in enumerate(phases.items()):
@@ -217,7 +219,7 @@ class Trainer:
     ) -> None:
         sums = self._comm.all_sum(meter.drain())
         if sums[-1] > 0:
-            raise ValueError(_divergence(session, progress, "the loss is no finite number any more"))
+            raise RunFailed(_divergence(session, progress, "the loss is no finite number any more"))
         row = self._row("train", session, progress, epoch, train_means(sums))
         row.update(lr=knobs.lr, images_per_s=self._rates[session.name].drain())
         self._sink.row(row)
@@ -233,7 +235,7 @@ class Trainer:
         weights = state["model"]
         if not _are_finite(weights):
             before = replace(progress, total_epochs=progress.total_epochs - 1)
-            raise ValueError(_divergence(session, before, "weights are no finite numbers any more"))
+            raise RunFailed(_divergence(session, before, "weights are no finite numbers any more"))
         if session.averaging > 0:
             average.add(weights)
             weights = average.weights()

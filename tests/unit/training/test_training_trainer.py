@@ -10,6 +10,7 @@ import torch
 
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.distributed.comm import SingleComm
+from ipu_app.errors import RunFailed
 from ipu_app.models.spec import make_spec
 from ipu_app.runtime.base import BatchResult, EvalResult, Runtime, RuntimeInfo
 from ipu_app.training.curves import Curve
@@ -219,7 +220,7 @@ def test_one_call_without_a_finite_loss_passes() -> None:
 @pytest.mark.parametrize("losses", [[1.0, 1.0, INF, float("nan")], [1.0, INF, INF, INF]])
 def test_a_run_that_diverged_stops_and_says_where(losses: List[float]) -> None:
     run = one_phase([1.0] * 4 + losses, epochs=2)
-    with pytest.raises(ValueError, match="phases.train: the loss .* in epoch 2, by step 8") as refused:
+    with pytest.raises(RunFailed, match="phases.train: the loss .* in epoch 2, by step 8") as refused:
         run.trainer.fit(run.phases)
     line = str(refused.value)
     assert "\n" not in line and "the checkpoint of epoch 1 is kept" in line
@@ -230,7 +231,7 @@ def test_a_run_that_diverged_stops_and_says_where(losses: List[float]) -> None:
 
 def test_an_interval_without_any_finite_loss_ends_the_run() -> None:
     run = one_phase([1.0, INF], calls=2)
-    with pytest.raises(ValueError, match="no epoch was finished"):
+    with pytest.raises(RunFailed, match="no epoch was finished"):
         run.trainer.fit(run.phases)
 
 
@@ -245,6 +246,6 @@ def test_spoilt_weights_are_not_saved() -> None:
         runtime.weight += INF
 
     run.trainer._save = save_and_spoil
-    with pytest.raises(ValueError, match="weights are .* in epoch 2, .* the checkpoint of epoch 1 is kept"):
+    with pytest.raises(RunFailed, match="weights are .* in epoch 2, .* the checkpoint of epoch 1 is kept"):
         run.trainer.fit(run.phases)
     assert [progress for progress, _ in run.saved] == [replace(Progress(), epoch=1, total_epochs=1, step=4)]
