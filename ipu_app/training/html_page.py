@@ -32,7 +32,8 @@ td.number { white-space: nowrap; } td:first-child, td:last-child:not(.number) { 
 pre { background: #f5f7f9; padding: .8rem; border-radius: .5rem; overflow: auto; font-size: .85rem; }
 @media (max-width: 40rem) {
   body { padding: 1rem; } th, td { padding-right: .8rem; }
-  td:first-child { min-width: 7rem; max-width: 9rem; }
+  td:first-child { min-width: 7.5rem; max-width: 9rem; }
+  .table:not(.cards) td + td { white-space: nowrap; }
   .cards table, .cards tbody, .cards tr, .cards td { display: block; }
   .cards tr:first-child { display: none; }
   .cards tr { border: 1px solid #d5dae0; border-radius: .5rem; padding: .5rem .8rem; margin: .6rem 0; }
