@@ -27,7 +27,14 @@ def torchvision_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(file: Path, data: Path, runs: Path, *words: str) -> List[str]:
-    fixed = ["--set", "phases.finetune.optimizer.lr=0", "--set", "data.workers=0", "--set", f"runs_dir={runs}"]
+    fixed = [
+        "--set",
+        "phases.finetune.optimizer.lr=0",
+        "--set",
+        "data.workers=0",
+        "--set",
+        f"runs_dir={runs}",
+    ]
     smoke = ["--smoke", "--device", "cpu", "--name", "run"]
     return ["train", "--init", str(file), "--data", str(data), *smoke, *fixed, *words]
 
