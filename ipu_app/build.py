@@ -135,9 +135,18 @@ def make_workers(data: DataConfig, local_instances: int = 1) -> int:
     return share_of_cores(local_instances) if decodes_files(data) else 0
 
 
+def is_in_memory(data: DataConfig) -> bool:
+    """Tell whether the host has next to nothing to do for an image."""
+    return _kind_of(data) in ("digits", "synthetic")
+
+
 def decodes_files(data: DataConfig) -> bool:
     """Tell whether images are read and decoded, rather than in memory or made up."""
-    return (data.source or "digits").partition(":")[0] not in ("digits", "generated", "synthetic")
+    return _kind_of(data) not in ("digits", "generated", "synthetic")
+
+
+def _kind_of(data: DataConfig) -> str:
+    return (data.source or "digits").partition(":")[0]
 
 
 def make_parts(
@@ -245,8 +254,13 @@ def make_session(
     spec = replace(spec, num_classes=train_set.num_classes)
     geometries = make_geometries(phase, device, instances=comm.size)
     check_global_batch(geometries[0], len(train_set), phase)
-    instances = detect_world(environ).local_size
-    parts = make_parts(config, phase, spec, geometries, initialise=initialise, local_instances=instances)
+    world = detect_world(environ)
+    if device == "ipu":
+        stages = len(phase.pipeline.splits) + 1
+        world.check_layout(replicas=geometries[0].total_replicas, ipus_per_replica=stages)
+    parts = make_parts(
+        config, phase, spec, geometries, initialise=initialise, local_instances=world.local_size
+    )
     # both loaders keep their processes; with half of them, validation (4 % of ImageNet's images) takes
     # at most 4 % of an epoch longer, and only where the host is the bottleneck
     parts = replace(parts, eval_workers=(parts.workers + 1) // 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Callable, List, Sized
 
-from ipu_app.environment import usable_cores
 from pipelines.words import counted
 
 IMAGES, LONGEST_S = 64, 0.5  # enough images to tell a factor of two, and never a noticeable wait
@@ -21,13 +20,14 @@ def images_per_s_of_one_worker(dataset: Sized, clock: Callable[[], float]) -> fl
     return done / max(clock() - started, 1e-9)
 
 
-def host_lines(worker_images_per_s: float, *, workers: int, demand_images_per_s: float) -> List[str]:
+def host_lines(
+    worker_images_per_s: float, *, workers: int, cores: int, demand_images_per_s: float
+) -> List[str]:
     """Return the host's rate next to the demand, and a warning where the host is slower.
 
     ``workers`` are this instance's loader processes (0: the main process loads), of which as many work at a
-    time as there are cores; ``demand_images_per_s`` is this instance's part of the plan's estimate.
+    time as there are ``cores`` of its own; ``demand_images_per_s`` is its part of the plan's estimate.
     """
-    cores = usable_cores()
     at_once = min(max(workers, 1), cores)
     supply = worker_images_per_s * at_once
     who = f"{counted(workers, 'loader worker')} on {counted(cores, 'core')}"

@@ -16,7 +16,7 @@ from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
-from ipu_app.environment import read_environ
+from ipu_app.environment import read_environ, share_of_cores
 from ipu_app.estimates import estimate_phase
 from ipu_app.finish import (
     Place,
@@ -79,7 +79,7 @@ def train(config: RunConfig, start: Optional[Start] = None, asked: Optional[Aske
         notes = class_notes(start, first.train_set.classes)
         for line in [*fit_lines, *start_lines(start), *notes, *plan, *resolution_lines(config, start)]:
             say(line)
-        for line in _host_lines(config, first, estimate, comm):
+        for line in _host_lines(config, first, estimate, place):
             say(line)
         run_dir = _open_run_dir(config, comm, start.resume)
         say(f"run: {run_dir.path}")
@@ -142,15 +142,16 @@ def _estimate(config: RunConfig, phase: PhaseConfig, place: Place) -> Optional[S
 
 
 def _host_lines(
-    config: RunConfig, session: PhaseSession, estimate: Optional[StepEstimate], comm: Comm
+    config: RunConfig, session: PhaseSession, estimate: Optional[StepEstimate], place: Place
 ) -> List[str]:
-    """Measure the host for a moment where it decodes for IPUs."""
-    if estimate is None or not comm.is_root or not build.decodes_files(config.data):
+    """Measure the host for a moment where it makes images for IPUs."""
+    if estimate is None or not place.comm.is_root or build.is_in_memory(config.data):
         return []
     return host_lines(
         images_per_s_of_one_worker(session.train_set, time.perf_counter),
-        workers=build.make_workers(config.data),
-        demand_images_per_s=estimate.images_per_s / comm.size,
+        workers=session.runtime.num_workers(train=True),
+        cores=share_of_cores(detect_world(place.environ).local_size),
+        demand_images_per_s=estimate.images_per_s / place.comm.size,
     )
 
 

@@ -248,6 +248,11 @@ def _describe(
     notes = []
     if plan.num_stages > 1 and plan.schedule != "sequential":
         notes.append(f"PopART orders the pipeline itself; '{plan.schedule}' is what the estimate assumes")
+    if backend == "hardware":
+        notes.append(
+            "the first training call and the first validation compile: silently, for minutes to half an hour"
+            + ("" if settings.executable_cache else "; device.executable_cache=DIR keeps the result")
+        )
     return RuntimeInfo("ipu", backend, f"{names[backend]}: {layout}", _RATES[backend], tuple(notes))
 
 

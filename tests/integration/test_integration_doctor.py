@@ -11,6 +11,7 @@ from ipu_app.__main__ import main
 from ipu_app.build import make_workers
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import DataConfig
+from ipu_app.environment import share_of_cores
 from ipu_app.host_rate import host_lines
 from ipu_app.tracing import trace_phase
 
@@ -67,7 +68,8 @@ def test_only_usable_cores_are_counted() -> None:
     try:
         os.sched_setaffinity(0, {min(allowed)})
         assert make_workers(DataConfig(source="images")) == 1
-        assert "from 1 loader worker on 1 core" in host_lines(10.0, workers=1, demand_images_per_s=1.0)[0]
+        lines = host_lines(10.0, workers=1, cores=share_of_cores(1), demand_images_per_s=1.0)
+        assert "from 1 loader worker on 1 core" in lines[0]
     finally:
         os.sched_setaffinity(0, allowed)
     assert make_workers(DataConfig(source="images")) == len(allowed)

@@ -109,8 +109,8 @@ def test_summary_holds_estimate_and_measurement_apart(ipu_run: IpuRun) -> None:
 def test_the_host_is_measured_before_ipus_wait_for_it(ipu_run: IpuRun) -> None:
     assert re.search(r"host: about \d+ images/s .*measured.*\(estimated\)", ipu_run.said)
     assert ipu_run.said.index("host: about") < ipu_run.said.index("] train epoch")
-    assert len(host_lines(500.0, workers=1, demand_images_per_s=400.0)) == 1
-    slow, warning = host_lines(10.0, workers=4, demand_images_per_s=1e6)
+    assert len(host_lines(500.0, workers=1, cores=2, demand_images_per_s=400.0)) == 1
+    slow, warning = host_lines(10.0, workers=4, cores=2, demand_images_per_s=1e6)
     assert "4 loader workers" in slow and warning.startswith("warning: IPUs will wait")
 
 
