@@ -5,19 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ipu_app import build
 from ipu_app.config.asked import Asked, refuse_without_effect
-from ipu_app.config.batches import TooFewImages
 from ipu_app.config.convert import to_plain
 from ipu_app.config.load import save_config
-from ipu_app.config.schema import PhaseConfig, RunConfig
+from ipu_app.config.schema import RunConfig
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ, share_of_cores
-from ipu_app.estimates import estimate_phase
 from ipu_app.finish import (
     Place,
     estimate_record,
@@ -26,7 +24,6 @@ from ipu_app.finish import (
     results,
     write_results,
 )
-from ipu_app.fitting import fit_to_images, fit_to_memory, free_bytes_everywhere
 from ipu_app.host_rate import host_lines, images_per_s_of_one_worker
 from ipu_app.model_file import describe_model_file
 from ipu_app.opening import (
@@ -39,6 +36,7 @@ from ipu_app.opening import (
 )
 from ipu_app.runtime.base import Weights
 from ipu_app.runtime.choose import choose_device
+from ipu_app.sessions import Sessions, estimate_of, open_sessions
 from ipu_app.start import Start, load_resume, start_record, start_weights, unfinished_phase
 from ipu_app.start_check import check_weights, class_notes
 from ipu_app.training import checkpoint as checkpoints
@@ -66,9 +64,9 @@ def train(config: RunConfig, start: Optional[Start] = None, asked: Optional[Aske
         place = Place(choice.kind, comm, environ)
         say: Callable[[str], None] = print if comm.is_root else _silent
         state = load_resume(start.resume)
-        sessions, fit_lines = _open_sessions(config, place, unfinished_phase(config, state), start, asked)
+        sessions, fit_lines = open_sessions(config, place, unfinished_phase(config, state), start, asked)
         config, first = sessions.config, sessions.first
-        estimate = _estimate(config, config.phases[first.name], place)
+        estimate = estimate_of(config, config.phases[first.name], place)
         plan = plan_lines(config, estimate) if estimate else []
         check_same(comm, build.facts_that_must_agree(config, first))
         weights = start_weights(start, first)
@@ -86,59 +84,6 @@ def train(config: RunConfig, start: Optional[Start] = None, asked: Optional[Aske
         job = _Job(config, run_dir, place, say, estimate)
         job.run(sessions, state, weights=weights, origin=start_record(start) if comm.is_root else {})
     return 0
-
-
-def _open_sessions(
-    config: RunConfig, place: Place, name: str, start: Start, asked: Asked
-) -> Tuple[_Sessions, List[str]]:
-    """Open the phase of that name, with micro-batches that fit the memory and batches that fit the images.
-
-    A continued run takes what its first start chose. Returns also what to tell the user.
-    """
-    estimate = _estimate(config, config.phases[name], place)
-    if estimate:
-        plan_lines(config, estimate)  # a plan is refused before the data are read
-    sessions, lines = _fitting_sessions(config, place, start, asked)
-    keeps_batch = asked.batch or start.resume is not None
-    try:
-        num_images = len(sessions.open(name).train_set)
-    except TooFewImages as found:
-        if keeps_batch:
-            raise
-        num_images = found.num_images
-    fitted = fit_to_images(config, num_images, instances=place.comm.size, device=place.device)
-    if keeps_batch or not fitted.lines:
-        return sessions, lines
-    sessions.close()
-    sessions, lines = _fitting_sessions(fitted.config, place, start, asked)
-    sessions.open(name)
-    return sessions, [*fitted.lines, *lines]
-
-
-def _fitting_sessions(
-    config: RunConfig, place: Place, start: Start, asked: Asked
-) -> Tuple[_Sessions, List[str]]:
-    """Return the phases, not opened yet, with micro-batches that fit the device's memory."""
-    lines: List[str] = []
-    if start.resume is None or config.device.autocast == "auto":  # else CPU or CUDA chose before
-        local_size = detect_world(place.environ).local_size
-        free_bytes = free_bytes_everywhere(place.device, place.comm, local_size)
-        fitted = fit_to_memory(config, place.device, free_bytes, asked, place.comm)
-        config, lines = fitted.config, list(fitted.lines)
-    return _Sessions(config, place, has_weights=bool(start.resume or start.from_run)), lines
-
-
-def _estimate(config: RunConfig, phase: PhaseConfig, place: Place) -> Optional[StepEstimate]:
-    """Estimate the plan of a phase, where it runs on IPUs."""
-    if place.device != "ipu":
-        return None
-    return estimate_phase(
-        config.model,
-        phase,
-        platform=config.device.platform,
-        environ=place.environ,
-        instances=place.comm.size,
-    )
 
 
 def _host_lines(
@@ -167,7 +112,7 @@ class _Job:
 
     def run(
         self,
-        sessions: _Sessions,
+        sessions: Sessions,
         state: Optional[Dict[str, Any]],
         *,
         weights: Optional[Weights],
@@ -243,46 +188,6 @@ class _Job:
             for note in wandb.notes:
                 self.say(note)
         return Sinks(sinks)
-
-
-class _Sessions:
-    """Makes phases ready; the first is opened early, so that what is wrong with it is said at once.
-
-    Only the first may need random weights, and not if there are others to start with (``has_weights``).
-    """
-
-    first: PhaseSession
-
-    def __init__(self, config: RunConfig, place: Place, *, has_weights: bool) -> None:
-        self.config, self._place, self._has_weights = config, place, has_weights
-        self._opened: Dict[str, PhaseSession] = {}
-
-    def open(self, name: str) -> PhaseSession:
-        """Make a phase ready and keep it until it is asked for."""
-        self.first = self._opened[name] = self._make(name, initialise=not self._has_weights)
-        return self.first
-
-    def close(self) -> None:
-        """Give back what opened phases hold."""
-        for session in self._opened.values():
-            session.runtime.close()
-
-    def __call__(self, name: str) -> PhaseSession:
-        """Hand out the phase of this name, once."""
-        if name in self._opened:
-            return self._opened.pop(name)
-        return self._make(name, initialise=False)
-
-    def _make(self, name: str, *, initialise: bool) -> PhaseSession:
-        config, place = self.config, self._place
-        return build.make_session(
-            config,
-            config.phases[name],
-            place.device,
-            environ=place.environ,
-            comm=place.comm,
-            initialise=initialise,
-        )
 
 
 def _silent(_: str) -> None:
