@@ -16,6 +16,7 @@ from ipu_app.start import Start, find_checkpoint, run_dir_of
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.trainer import PhaseSession, RunSummary
 from pipelines.estimate import StepEstimate
+from pipelines.words import counted
 
 
 def opening_lines(config: RunConfig, session: PhaseSession, reason: str) -> List[str]:
@@ -73,7 +74,7 @@ def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> Li
     if summary.val:
         lines.append(
             f"validation top-1 {summary.val['top1']:.2%} on {summary.val['samples']:.0f} images "
-            f"after {summary.epochs} epochs ({record['dataset']})"
+            f"after {counted(summary.epochs, 'epoch')} ({record['dataset']})"
         )
     rates = {name: value for name, value in summary.images_per_s.items() if value is not None}
     for name, value in rates.items():

@@ -214,8 +214,13 @@ def _is_published(name: Optional[str]) -> bool:
 
 
 def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
-    """Keep the resolution modulo 32, and so the parity that the downsampling layers see."""
-    return 32 + (phase.resolution or configured_spec(config.model).native_resolution) % 32
+    """Keep the resolution modulo 32, and so the parity that the downsampling layers see.
+
+    The last maps of batch norm keep some pixels: over the single ones of two images its gradient overflows
+    in half precision.
+    """
+    smallest = 64 if config.model.norm == "bn" else 32
+    return smallest + (phase.resolution or configured_spec(config.model).native_resolution) % 32
 
 
 def _without(overrides: Sequence[str], replaced: Sequence[str]) -> List[str]:
