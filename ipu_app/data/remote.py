@@ -159,7 +159,11 @@ def _is_http(url: str) -> bool:
 
 def _open(url: str) -> Any:
     if _is_http(url):
-        return urllib.request.urlopen(url, timeout=TIMEOUT_S)
+        try:
+            return urllib.request.urlopen(url, timeout=TIMEOUT_S)
+        except urllib.error.HTTPError as error:
+            error.close()  # it holds the answer's connection
+            raise
     import webdataset
 
     return webdataset.gopen(url, "rb")
