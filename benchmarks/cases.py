@@ -154,7 +154,7 @@ def _inference_group(model: str, setting: Dict[str, Any]) -> Group:
     plain = ours(model, 1, "bn", native, mode="infer", **setting)
     proxy = ours(model, 16, "ln_pn", native, mode="infer", **setting)
     cases = (plain, *others(plain), proxy)
-    return Group(f"{model.upper()}: inference", cases, rounds=3, starts=2, warm_up=0)
+    return Group(f"{model.upper()}: inference", cases, rounds=5, warm_up=0)
 
 
 def _resolutions(model: str) -> Tuple[int, int]:
