@@ -94,7 +94,7 @@ bench: $(VENV)/.bench  ## measure speed here, beside timm, torchvision, GPUs and
 scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
 	@$(PY) -m benchmarks.scaling $(ARGS)
 
-evidence: $(VENV)/.run  ## small experiments: do the methods do what they say? (10 minutes on 2 cores)
+evidence: $(VENV)/.run  ## small experiments: do the methods do what they say? (8 minutes on 2 cores)
 	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.evidence $(ARGS)
 
 train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
