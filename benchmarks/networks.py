@@ -15,6 +15,7 @@ from torch import nn
 from benchmarks.cases import CHANNELS_LAST, CONTIGUOUS, Case
 from ipu_app import compat
 from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.norms import write_norms_out
 from ipu_app.models.spec import make_spec
 
 NUM_CLASSES, DROP_CONNECT, SMOOTHING = 1000, 0.2, 0.1
@@ -26,7 +27,9 @@ def make_ours(case: Case) -> nn.Module:
     """Return this project's network."""
     options = {"norm": case.norm, "proxy_rule": case.proxy_rule, "expand_ratio": case.expand_ratio}
     network = EfficientNet(make_spec(case.model, group_size=case.group_size, **options))
-    network.shares_moments = not case.compile  # as TorchRuntime sets it
+    network.shares_moments = not case.compile  # this and the next as TorchRuntime does it
+    if case.compile:
+        write_norms_out(network)
     return network
 
 

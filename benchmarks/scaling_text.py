@@ -14,8 +14,8 @@ INTRODUCTION = """\
 # Scaling from a POD16 to a POD256, on paper
 
 EfficientNet B0, B4 and B7 with groups of 16, layer norm and proxy norm at their own resolution, precision
-16.32. Every figure is *estimated* by the cost model, but for the *published* Bow rows at the end; nothing here
-is measured. ± is the mean absolute error that is expected; the worst is several times that.
+16.32. Every figure is *estimated* by the cost model, but for the *published* Bow rows at the end; nothing
+here is measured. ± is the mean absolute error that is expected; the worst is several times that.
 
 ![curves](scaling.png)
 

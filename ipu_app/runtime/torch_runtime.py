@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from ipu_app import compat
 from ipu_app.distributed.gradients import GradientSync
+from ipu_app.models.norms import write_norms_out
 from ipu_app.runtime.base import (
     Batch,
     BatchResult,
@@ -170,6 +171,8 @@ class TorchRuntime(Runtime):
             graph = graph.to(memory_format=torch.channels_last)
         if not self._settings.compile:  # the compiler joins small operations by itself
             graph.model.shares_moments = True
+        else:
+            write_norms_out(graph.model)
         return graph
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.norms import make_norm, separate_statistics, set_updates_per_step
+from ipu_app.models.norms import make_norm, separate_statistics, set_updates_per_step, write_norms_out
 from ipu_app.models.spec import make_spec
 
 SHAPE = (3, 24, 5, 4)
@@ -63,6 +63,20 @@ def test_strided_group_norm_takes_half_precision():
     x = 40 * data().half()
     module = norm_of("gn", norm_grouping="strided").half()
     torch.testing.assert_close(module(x).double(), module.double()(x.double()), atol=5e-3, rtol=5e-3)
+
+
+@pytest.mark.parametrize("norm", ["gn", "ln"])
+@pytest.mark.parametrize("affine", ["full", "scale", "none"])
+def test_a_norm_written_out_is_the_same(norm, affine):
+    x = data()
+    module = norm_of(norm, affine=affine)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.rand_like(parameter) + 0.5)
+    expected = module(x)
+    write_norms_out(module)
+    torch.testing.assert_close(module(x), expected)
+    assert module.half()(x.half()).dtype == torch.float16
 
 
 def test_affine_kinds():
