@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from conftest import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
+from distributed_jobs import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
 
 from ipu_app.distributed import comm as comm_module
 from ipu_app.distributed.comm import SingleComm, make_comm

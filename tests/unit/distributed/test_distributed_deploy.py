@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 
 import pytest
 import yaml
-from conftest import ROOT
+from distributed_jobs import ROOT
 
 from ipu_app.__main__ import main
 from ipu_app.distributed.deploy import ClusterOptions

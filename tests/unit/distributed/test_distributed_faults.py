@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
-from conftest import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
+from distributed_jobs import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
 
 LIMIT_S = 30.0
 pytestmark = pytest.mark.processes
