@@ -158,7 +158,8 @@ def test_the_grid_is_relative_to_groups_of_1_with_batch_norm() -> None:
 
 def test_a_cell_is_measured_once_and_has_one_value() -> None:
     for group in network_groups(batches=CPU_BATCHES):
-        assert len(set(group.cases)) == len(group.cases) and group.starts > 1
+        assert len(set(group.cases)) == len(group.cases)
+        assert group.starts > 1 or {case.mode for case in group.cases} == {"infer"}
     cells = [case for group in network_groups(batches=CPU_BATCHES) for case in group.cases]
     assert len(set(cells)) == len(cells)
     results = results_with(b0_rows(), "networks")
