@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
+from benchmarks.plot_style import style_panel
+
 Row = Mapping[str, Any]
 Series = Tuple[str, str, str, Callable[[Row], bool]]  # label, colour, style, which rows
 
@@ -47,7 +49,10 @@ def plot_networks(rows: Sequence[Row], path: Path, *, where: str) -> None:
     for axes, (title, series) in zip(figure.subplots(len(PANELS), 1), PANELS.items()):
         for each in series:
             _draw(axes, rows, each)
-        _style(axes, title)
+        style_panel(axes, title, log="y", ticks="{x:g}")
+        axes.set_ylabel("training images/s (measured)")
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(frameon=False, fontsize=10)
     figure.suptitle(where.replace(", torch", ",\ntorch"), fontsize=9)
     figure.savefig(str(path), dpi=150)
 
@@ -66,18 +71,3 @@ def _draw(axes: Any, rows: Sequence[Row], series: Series) -> None:
     above = [found[name]["high"] - found[name]["median"] for name in names]
     shown = [name.upper() for name in names]
     axes.errorbar(shown, medians, yerr=[below, above], fmt=style, color=colour, ms=5, label=label, capsize=2)
-
-
-def _style(axes: Any, title: str) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel("training images/s (measured)")
-    axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.25, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, fontsize=10)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, List, Mapping, Sequence
 
+from benchmarks.plot_style import style_panel
+
 Row = Mapping[str, Any]
 SERIES = {  # name -> what the plot calls it, and its colour
     "g1-gn-native": ("G1 GN", "#222222"),
@@ -33,8 +35,10 @@ def plot_efficiency(rows: Sequence[Row], path: Path) -> None:
             draw(axes, chosen, label, colour)
     _mark(panels[0], "*", "published images/s", "#777777")
     _mark(panels[1], "o", "open: the planner's plan", "white")
-    _style(panels[0], "The published plans")
-    _style(panels[1], "The planner's plans")
+    for axes, title in zip(panels, ("The published plans", "The planner's plans")):
+        style_panel(axes, title, log="x", ticks="{x:,.0f}")
+        axes.set_ylabel("ImageNet top-1 [%] (published)")
+        axes.legend(frameon=False, fontsize=9, loc="lower left")
     panels[1].set_xlabel("training images/s on 16 Mk2 IPUs\n(estimated by the cost model; stars: published)")
     figure.savefig(str(path), dpi=150)
 
@@ -76,17 +80,3 @@ def _column(rows: Sequence[Row], name: str) -> List[float]:
 
 def _mark(axes: Any, marker: str, label: str, colour: str) -> None:
     axes.plot([], [], marker, color="#777777", mfc=colour, ms=9, ls="", label=label)
-
-
-def _style(axes: Any, title: str) -> None:
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_ylabel("ImageNet top-1 [%] (published)")
-    axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.25, which="both")
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=9, loc="lower left")

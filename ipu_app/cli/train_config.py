@@ -9,7 +9,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ipu_app.cli.train import FLAGS, SWITCHES
 from ipu_app.config.asked import Asked, asked_keys, sets_batch
-from ipu_app.config.batches import least_accumulation
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.estimates import configured_spec
@@ -98,7 +97,7 @@ def _finetune_plan(args: argparse.Namespace, path: Path, brought: Sequence[str])
     return [
         f"phases.{FINETUNE}.pipeline.splits=[{', '.join(phase.pipeline.splits)}]",
         f"phases.{FINETUNE}.batch.micro={micro}",
-        f"phases.{FINETUNE}.batch.accumulation={max(least_accumulation(phase), FINETUNE_BATCH // micro)}",
+        f"phases.{FINETUNE}.batch.accumulation={max(phase.least_accumulation, FINETUNE_BATCH // micro)}",
     ]
 
 
@@ -176,7 +175,7 @@ def _but_for(overrides: Sequence[str], typed: Sequence[str], phases: Sequence[st
 
 def smoke_overrides(config: RunConfig) -> List[str]:
     """Return what turns a run into one of seconds: one epoch, few images, small ones, small batches."""
-    longest = max(least_accumulation(phase) for phase in config.phases.values())
+    longest = max(phase.least_accumulation for phase in config.phases.values())
     values = ["tracking.logs_per_epoch=1"]
     if config.data.source is None:
         values.append("data.source='generated:10'")
@@ -186,7 +185,7 @@ def smoke_overrides(config: RunConfig) -> List[str]:
     for name, phase in config.phases.items():
         is_pipeline = len(phase.pipeline.splits) > 0
         replicas = 1 if is_pipeline else 2
-        accumulation = least_accumulation(phase) if is_pipeline else (longest + 1) // 2
+        accumulation = phase.least_accumulation if is_pipeline else (longest + 1) // 2
         values += [
             f"phases.{name}.epochs=1",
             f"phases.{name}.resolution={_smoke_resolution(config, phase)}",

@@ -34,11 +34,6 @@ def check_global_batch(geometry: BatchGeometry, num_images: int, phase: PhaseCon
     )
 
 
-def least_accumulation(phase: PhaseConfig) -> int:
-    """Return the micro-batches that fill the phase's training pipeline once: PopTorch's minimum."""
-    return 2 * len(phase.pipeline.splits) + 1
-
-
 def smaller_batch(
     phase: PhaseConfig, num_images: int, *, instances: int, on_ipus: bool
 ) -> Optional[BatchConfig]:
@@ -85,7 +80,7 @@ def as_settings(name: str, batch: BatchConfig) -> str:
 
 
 def _batches(phase: PhaseConfig, num_images: int, *, instances: int, on_ipus: bool) -> Iterator[BatchConfig]:
-    batch, least = phase.batch, least_accumulation(phase)
+    batch, least = phase.batch, phase.least_accumulation
     least_micro = 2 if phase.augment.mixes else 1
     for micro in range(batch.micro, least_micro - 1, -1):
         for replicas in _divisors(batch.replicas):

@@ -241,13 +241,17 @@ class PhaseConfig:
         between(f"phases.{self.name}.averaging", self.averaging, 0, 0.9999)
         if self.resolution is not None:
             at_least(f"phases.{self.name}.resolution", self.resolution, 32)
-        stages = len(self.pipeline.splits) + 1
-        least = 2 * stages - 1
+        stages, least = len(self.pipeline.splits) + 1, self.least_accumulation
         if stages > 1 and self.batch.accumulation < least:
             raise ValueError(
                 f"phases.{self.name}.batch.accumulation={self.batch.accumulation}: a training pipeline of "
                 f"{stages} stages needs {least} or more"
             )
+
+    @property
+    def least_accumulation(self) -> int:
+        """The micro-batches that fill the training pipeline once: PopTorch's minimum."""
+        return 2 * len(self.pipeline.splits) + 1
 
 
 @dataclass(frozen=True)
