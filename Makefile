@@ -11,7 +11,21 @@ CONFIG ?=
 DEVICE ?= ipu
 ARGS   ?=
 RUN    ?=
+RESUME ?=
+LR     ?=
+BATCH  ?=
 SUITE  ?=
+
+# a misspelt variable would train something else without a word
+VARIABLES := MODEL GROUP NORM RES DATA IPUS EPOCHS CONFIG DEVICE ARGS RUN RESUME LR BATCH SUITE LAUNCH PYTHON PYTHON38 VENV
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+UNKNOWN := $(filter-out $(VARIABLES),$(GIVEN))
+ifneq ($(UNKNOWN),)
+NEAR := $(shell python3 -c 'import difflib, sys; known = sys.argv[2].split(); \
+	print(", ".join(dict.fromkeys(n for w in sys.argv[1].split() for n in difflib.get_close_matches(w.upper(), known, 2))))' \
+	'$(UNKNOWN)' '$(VARIABLES)' 2>/dev/null)
+$(error $(firstword $(UNKNOWN))=$($(firstword $(UNKNOWN))): no such variable$(if $(NEAR),; did you mean $(NEAR)?); all: $(VARIABLES))
+endif
 
 PYTHON ?= python3
 ifeq ($(origin PYTHON),file)
@@ -30,9 +44,12 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 flag = $(if $($(1)),--$(2) $($(1)))
 # a finished run goes on with its own device unless DEVICE was given
 GIVEN_DEVICE = $(if $(filter-out file,$(origin DEVICE)),$(call flag,DEVICE,device))
-TRAIN_FLAGS = $(call flag,MODEL,model) $(call flag,GROUP,group) $(call flag,NORM,norm) $(call flag,RES,res) \
+# the defaults of a new run; a run that goes on has its own
+given = $(if $(RESUME)$(CONFIG),$(if $(filter-out file,$(origin $(1))),$(call flag,$(1),$(2))),$(call flag,$(1),$(2)))
+TRAIN_FLAGS = $(call given,MODEL,model) $(call given,GROUP,group) $(call given,NORM,norm) $(call flag,RES,res) \
 	$(if $(DATA),--data "$(DATA)") $(call flag,IPUS,ipus) $(call flag,EPOCHS,epochs) \
-	$(if $(CONFIG),--config "$(CONFIG)") $(call flag,DEVICE,device) $(ARGS)
+	$(call flag,LR,lr) $(call flag,BATCH,batch) $(if $(RESUME),--resume "$(RESUME)") \
+	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RESUME),$(GIVEN_DEVICE),$(call flag,DEVICE,device)) $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune test test-sdk-pins check lint doctor clean
@@ -48,6 +65,8 @@ help:  ## this list
 	@echo "  DATA    images: a folder, shards, ...  IPUS   IPUs of the whole job (from the configuration)"
 	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"
 	@echo "  DEVICE  ipu, cuda, cpu or auto (ipu)  ARGS    anything more for the command, e.g. ARGS='--set seed=1'"
+	@echo "  LR      peak learning rate            BATCH   images of one weight update, over all IPUs"
+	@echo "  RESUME  a run's folder, to go on with it"
 	@echo "  RUN     a finished run's folder, for finetune"
 	@echo "  SUITE   for bench: $$(sed -n 's/^        Suite("\([a-z]*\)".*/\1/p' benchmarks/suites.py | paste -sd' ')"
 	@echo "  PYTHON  the interpreter to set up with (python3)"

@@ -21,6 +21,7 @@ FLAGS = (
         "(folder, pattern or URL), generated:CLASSES, synthetic, or digits (the default: embedded ones)",
     ),
     ("epochs", "phases[0].epochs", int, "epochs of the first phase, or of --phase"),
+    ("lr", "phases[0].optimizer.lr", float, "peak learning rate of the first phase, or of --phase"),
     ("trainable", "phases[0].trainable", str, "first block that learns: all, or for instance Top"),
     ("device", "device.kind", str, "auto, ipu, cuda or cpu"),
     ("poptorch", "device.poptorch", str, "auto, sdk or sim"),
@@ -63,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for flag, key, kind, text in FLAGS:
         values.add_argument(f"--{flag}", type=kind, metavar=flag.upper(), help=f"{text} [{key}]")
     values.add_argument("--ipus", type=int, help="IPUs of the whole job; sets the first phase's replicas")
+    values.add_argument("--batch", type=int, help="images of one weight update; sets the accumulation")
     for flag, key, text in SWITCHES:
         values.add_argument(f"--{flag.replace('_', '-')}", action="store_true", help=f"{text} [{key}]")
     values.add_argument(

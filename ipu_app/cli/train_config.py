@@ -36,6 +36,8 @@ def config_from_args(args: argparse.Namespace) -> RunConfig:
 
     if args.ipus is not None:
         typed.append(replicas_for(load(), args.ipus, args.phase))
+    if args.batch is not None:
+        typed += accumulation_for(load(), args.batch, args.phase)
     config = _in_miniature(load, typed) if args.smoke else load()
     if args.phase:
         config = only_phase(config, args.phase)
@@ -47,7 +49,7 @@ def asked_from_args(args: argparse.Namespace, config: RunConfig) -> Asked:
     phases = [args.phase] if args.phase else list(config.phases)
     keys = asked_keys(typed_overrides(args), phases)
     own_file = bool(args.config) and CONFIGS not in Path(args.config).resolve().parents
-    fixed = own_file or bool(args.plan) or args.ipus is not None
+    fixed = own_file or bool(args.plan) or args.ipus is not None or args.batch is not None
     return Asked(keys, batch=fixed or sets_batch(keys))
 
 
@@ -156,6 +158,25 @@ def replicas_for(config: RunConfig, ipus: int, phase_name: Optional[str] = None)
             f"for instance {' or '.join(map(str, near)) or 'with other splits'}"
         )
     return f"phases.{name}.batch.replicas={ipus // stages}"
+
+
+def accumulation_for(config: RunConfig, batch: int, phase_name: Optional[str] = None) -> List[str]:
+    """Return the overrides that make a weight update of this many images, or refuse with the nearest numbers.
+
+    The accumulation is set; micro-batch and replicas stay. They are for the phase of that name, by default
+    for the first.
+    """
+    name = phase_name or next(iter(config.phases))
+    phase = only_phase(config, name).phases[name]
+    unit, least = phase.batch.micro * phase.batch.replicas, phase.least_accumulation
+    if batch % unit or batch // unit < least:
+        below = max(batch // unit, least) * unit
+        raise ValueError(
+            f"batch={batch}: must be a multiple of {unit} (micro-batch {phase.batch.micro} x replicas "
+            f"{phase.batch.replicas}) and at least {least * unit}, for instance {below} or {below + unit}; "
+            f"other factors: --set phases.{name}.batch.micro=N"
+        )
+    return [f"phases.{name}.batch.accumulation={batch // unit}"]
 
 
 def _in_miniature(load: Callable[[Sequence[str]], RunConfig], typed: Sequence[str]) -> RunConfig:

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Dict, Mapping, Tuple, Type, TypeVar, Union, get_args, get_origin, get_type_hints
+import difflib
+from typing import (
+    Any,
+    Dict,
+    Iterator,
+    Mapping,
+    Tuple,
+    Type,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 T = TypeVar("T")
 
@@ -17,11 +30,33 @@ def to_section(cls: Type[T], data: Any, path: str = "") -> T:
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for key in data:
         if key not in fields:
-            allowed = ", ".join(sorted(fields))
-            raise ValueError(f"{_join(path, str(key))}: unknown key; allowed here are {allowed}")
+            raise ValueError(f"{_join(path, str(key))}: unknown key; {_meant(cls, str(key), path)}")
     hints = get_type_hints(cls)
     values = {key: _convert(hints[key], value, _join(path, key)) for key, value in data.items()}
     return cls(**values)
+
+
+def leaf_keys(cls: Any, path: str = "") -> Iterator[str]:
+    """Yield the dotted keys of all values below a section; named sections are called ``train``."""
+    hints = get_type_hints(cls)
+    for field in dataclasses.fields(cls):
+        hint, key = hints[field.name], _join(path, field.name)
+        if get_origin(hint) is dict:
+            hint, key = get_args(hint)[1], f"{key}.train"
+        if dataclasses.is_dataclass(hint):
+            yield from leaf_keys(hint, key)
+        else:
+            yield key
+
+
+def _meant(cls: Any, key: str, path: str) -> str:
+    """Return where a key of this name, or of like spelling, is; else all that are allowed here."""
+    names = sorted(field.name for field in dataclasses.fields(cls))
+    leaves = {leaf: leaf.rpartition(".")[2] for leaf in leaf_keys(cls)}
+    near = difflib.get_close_matches(key, [*names, *leaves.values()], 2, cutoff=0.75)
+    found = [name for name in names if name in near] + [leaf for leaf, last in leaves.items() if last in near]
+    meant = list(dict.fromkeys(_join(path, name) for name in found))[:3]
+    return f"did you mean {' or '.join(meant)}?" if meant else f"allowed here are {', '.join(names)}"
 
 
 def to_plain(value: Any) -> Any:

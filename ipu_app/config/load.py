@@ -137,9 +137,15 @@ def _checked(overrides: Sequence[str]) -> List[str]:
 
 
 def _name_phase(item: str, phases: Sequence[str]) -> str:
-    """Turn ``phases[0].x=1`` into ``phases.train.x=1``, so that it merges with the named sections."""
+    """Turn ``phases[0].x=1`` into ``phases.train.x=1``, so that it merges with the named sections.
+
+    A misspelt name would add a phase of default settings to the run: it is refused.
+    """
     match = re.match(r"phases\[(\d+)\]", item)
     if not match:
+        named = re.match(r"phases\.([^.=]+)\.", item)
+        if named and named.group(1) not in phases:
+            raise ValueError(f"--set {item}: no phase of that name; this run has {', '.join(phases)}")
         return item
     index = int(match.group(1))
     if index >= len(phases):

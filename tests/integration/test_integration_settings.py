@@ -181,3 +181,10 @@ def test_fine_tuning_by_make_stays_on_the_runs_device_unless_told() -> None:
 
     assert "--device" not in command()
     assert "--device cpu" in command("DEVICE=cpu")
+
+
+def test_the_size_of_a_weight_update_is_one_option(capsys: pytest.CaptureFixture) -> None:
+    phase = configured("--batch", "192", "--lr", "0.01").phases["train"]
+    assert (phase.batch.global_batch, phase.batch.accumulation, phase.optimizer.lr) == (192, 6, 0.01)
+    for wrong in ("100", "32"):  # not a multiple; less than the pipeline needs
+        assert "for instance 96 or 128" in refusal(["train", "--batch", wrong, "--print-config"], capsys)

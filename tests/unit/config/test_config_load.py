@@ -127,3 +127,23 @@ def test_nearest_recipe() -> None:
     assert nearest_recipe("b3", 4, "bn").stem == "b3-g16-ln_pn-native"
     with pytest.raises(ValueError, match="b7"):
         nearest_recipe("b7", 16, "gn")
+
+
+@pytest.mark.parametrize(
+    "typed, meant",
+    [
+        ("lr=0.1", "phases.train.optimizer.lr"),
+        ("phases.train.lr=0.1", "phases.train.optimizer.lr"),
+        ("epoch=3", "phases.train.epochs"),
+        ("model.nrom=bn", "model.norm"),
+        ("xyzzy=1", "allowed here are data"),
+    ],
+)
+def test_a_misspelt_or_misplaced_key_is_answered_with_the_one_meant(typed: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"unknown key; .*{meant}"):
+        load_config(None, [typed])
+
+
+def test_a_misspelt_phase_is_not_a_new_one() -> None:
+    with pytest.raises(ValueError, match="no phase of that name; this run has train"):
+        load_config(None, ["phases.trian.optimizer.lr=0.1"])
