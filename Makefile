@@ -52,7 +52,7 @@ TRAIN_FLAGS = $(call given,MODEL,model) $(call given,GROUP,group) $(call given,N
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RESUME),$(GIVEN_DEVICE),$(call flag,DEVICE,device)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune test test-sdk-pins check lint doctor clean
+.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune docs test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -133,6 +133,13 @@ test: $(VENV)/.dev  ## run the tests
 test-sdk-pins:  ## run the tests on Python 3.8 with torch 2.0.1, PopTorch 3.3/3.4's pins
 	@test -n "$(PYTHON38)" || { echo "PYTHON38: no Python 3.8 found; give PYTHON38=/path/to/python3.8" >&2; exit 2; }
 	@$(MAKE) --no-print-directory test PYTHON=$(PYTHON38)
+
+$(VENV)/.docs: requirements-docs.txt $(VENV)/.run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@touch $@
+
+docs: $(VENV)/.docs  ## build the documentation into build/docs (warnings are errors)
+	@NO_MKDOCS_2_WARNING=1 PYTHONPATH=. $(PY) -m mkdocs build --quiet && echo "build/docs/index.html"
 
 test-horovod:  ## run the distributed tests with Horovod on Debian's torch 1.13 (needs root and apt)
 	@.ci/horovod $(ARGS)
