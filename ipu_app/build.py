@@ -220,7 +220,7 @@ def _make_ipu_runtime(
     api = load_poptorch(config.device.poptorch)
     pipeline, section = phase.pipeline, config.device
     if comm is not None and comm.size > 1 and api.kind == "sim":
-        api.poptorch._collectives.set_all_reduce(comm.all_reduce_)
+        api.poptorch.device.collectives.set_all_reduce(comm.all_reduce_)
     settings = IpuSettings(
         precision=pipeline.precision,
         available_memory_proportion=pipeline.available_memory_proportion,

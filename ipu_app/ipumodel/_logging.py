@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Union
 
-from . import environment
+from .environment import LOG_LEVELS, log_level
 
 logger = logging.getLogger("poptorch::python")
-logger.setLevel(environment.log_level())
+logger.setLevel(log_level())
 
 _BY_NUMBER = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "OFF")
 
@@ -16,6 +16,6 @@ _BY_NUMBER = ("TRACE", "DEBUG", "INFO", "WARN", "ERR", "OFF")
 def setLogLevel(level: Union[str, int]) -> None:
     """Set how much is logged: a name of POPTORCH_LOG_LEVEL, or 0 (trace) .. 4 (errors only), 5 (off)."""
     name = _BY_NUMBER[level] if isinstance(level, int) else level.upper()
-    if name not in environment.LOG_LEVELS:
-        raise ValueError(f"level={level!r}: choose one of {sorted(environment.LOG_LEVELS)}")
-    logger.setLevel(environment.LOG_LEVELS[name])
+    if name not in LOG_LEVELS:
+        raise ValueError(f"level={level!r}: choose one of {sorted(LOG_LEVELS)}")
+    logger.setLevel(LOG_LEVELS[name])

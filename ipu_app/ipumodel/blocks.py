@@ -9,8 +9,8 @@ from typing import Any, Callable, Optional
 
 from torch import nn
 
-from . import _context
 from ._errors import py_error
+from .trace import context
 
 
 def _check_ids(user_id: Any, ipu_id: Any) -> None:
@@ -22,7 +22,7 @@ def _check_ids(user_id: Any, ipu_id: Any) -> None:
 
 
 def _begin(user_id: Any, ipu_id: Optional[int]) -> None:
-    tracer = _context.current()
+    tracer = context.current()
     if tracer is not None:
         tracer.blocks.begin(user_id, ipu_id)
 
@@ -38,7 +38,7 @@ class Block(nn.Module):
     @staticmethod
     def useAutoId() -> None:
         """Number the blocks without a user_id from 0 again."""
-        tracer = _context.current()
+        tracer = context.current()
         if tracer is not None:
             tracer.blocks.restart_auto_ids()
 
@@ -52,7 +52,7 @@ class Block(nn.Module):
         _begin(self._user_id, self._ipu_id)
 
     def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
-        tracer = _context.current()
+        tracer = context.current()
         if tracer is not None:
             tracer.blocks.end()
 

@@ -9,11 +9,11 @@ from typing import Any, Dict, Iterable, Iterator, Optional, Sequence, Union
 
 import torch
 
-from ._async_data import AsynchronousDataAccessor as AsynchronousDataAccessor
 from ._errors import py_error
 from ._logging import logger
-from ._partition import CombinedBatchSampler, SubDataset, samples_per_call
 from .enums import DataLoaderMode
+from .loading.async_data import AsynchronousDataAccessor as AsynchronousDataAccessor
+from .loading.partition import CombinedBatchSampler, SubDataset, samples_per_call
 from .options import Options
 
 

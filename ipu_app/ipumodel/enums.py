@@ -128,3 +128,7 @@ class VariableRetrievalMode(enum.IntEnum):
 
     OnePerGroup = 0
     AllReplicas = 2
+
+
+#: every enumeration by its name, for options read from text
+BY_NAME = {name: kind for name, kind in list(globals().items()) if isinstance(kind, enum.EnumMeta)}

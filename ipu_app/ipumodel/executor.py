@@ -11,30 +11,32 @@ from typing import Any, Callable, Dict, List, Optional
 import torch
 from torch import Tensor, nn
 
-from . import _checks, _devices, _executor_files, _files, _hooks, _host_model, optim
-from ._accumulation import AutomaticLossScale
-from ._args import CallArguments, synthetic
-from ._batching import Batching
-from ._custom_args import ICustomArgParser, registerCustomArgParser
-from ._device_optim import DeviceOptimizer
-from ._engine import Engine
 from ._errors import py_error
-from ._executor_files import Files
-from ._executor_weights import Weights
-from ._hooks import registerPostCompileHook, registerPreCompileHook
 from ._logging import logger
-from ._mutation import mutated_state
-from ._optim_snapshot import read_optimizer
-from ._outputs import OutputCollector, OutputStructure
-from ._program import Program
-from ._queries import Queries
-from ._random import DeviceRandom
-from ._report import CompilationReport, make_report
-from ._rounding import weight_rounding
-from ._weights import DeviceWeights, host_state, tensor_is_variable
+from .device import devices
+from .device.accumulation import AutomaticLossScale
+from .device.batching import Batching
+from .device.engine import Engine
+from .device.optimizer import DeviceOptimizer
+from .device.optimizer_snapshot import read_optimizer
+from .device.outputs import OutputCollector, OutputStructure
+from .device.program import Program
+from .device.random import DeviceRandom
+from .device.rounding import weight_rounding
+from .device.weights import DeviceWeights, host_state, tensor_is_variable
 from .enums import ConnectionType, OutputMode
+from .host import checks, executor_files, files, hooks, host_model
+from .host.call_arguments import CallArguments, synthetic
+from .host.executor_files import Files
+from .host.executor_weights import Weights
+from .host.hooks import registerPostCompileHook, registerPreCompileHook
+from .host.queries import Queries
+from .optim import SGD
 from .options import Options
-from .tracing import trace
+from .trace.custom_args import ICustomArgParser, registerCustomArgParser
+from .trace.mutation import mutated_state
+from .trace.report import CompilationReport, make_report
+from .trace.tracing import trace
 
 __all__ = [
     "ICustomArgParser",
@@ -74,16 +76,16 @@ class PoplarExecutor(Queries, Files, Weights):
         self._is_attached = self._has_newer_weights = False
         self._compilation_s = self._last_call_s = 0.0
         self._report: Optional[CompilationReport] = None
-        weakref.finalize(self, _devices.release, id(self))
+        weakref.finalize(self, devices.release, id(self))
         if training:
-            if _host_model.is_held(self._user_model):
+            if host_model.is_held(self._user_model):
                 raise RuntimeError(
                     "This model is already wrapped for training: call destroy() on its executor first."
                 )
-            self._optimizer = optimizer or optim.SGD(self._user_model.parameters(), lr=0.01)
+            self._optimizer = optimizer or SGD(self._user_model.parameters(), lr=0.01)
             # Read when wrapping: later edits count from the next setOptimizer on.
             self._optimizer_values = read_optimizer(self._optimizer, self._scales_automatically())
-            _host_model.hold(self._user_model, self)
+            host_model.hold(self._user_model, self)
 
     # ---- running
 
@@ -135,10 +137,10 @@ class PoplarExecutor(Queries, Files, Weights):
         started = time.perf_counter()
         options = self._options
         options._Popart.validate()
-        _checks.check_batching(options)
-        _hooks.run_before()
+        checks.check_batching(options)
+        hooks.run_before()
         batching = Batching.of(options)
-        trainer = None if self._training else _host_model.holder(self._user_model)
+        trainer = None if self._training else host_model.holder(self._user_model)
         if trainer is not None:
             trainer.copyWeightsToHostIfNeeded()
         args, kwargs = arguments.narrowed(batching.input_micro_batches)
@@ -153,7 +155,7 @@ class PoplarExecutor(Queries, Files, Weights):
         host = host_state(self._model, tracer.graph)
         mutated = mutated_state(tracer.graph)
         self._mutated = {name for name in mutated if tensor_is_variable(host[name])}
-        self._num_ipus = _checks.check_graph(tracer, options, self._mutated)
+        self._num_ipus = checks.check_graph(tracer, options, self._mutated)
         self._report = make_report(tracer, self._num_ipus, batching.replicas)
         for warning in self._report.warnings:
             logger.warning("%s", warning)
@@ -184,7 +186,7 @@ class PoplarExecutor(Queries, Files, Weights):
             self._attach()
         self._engine = engine
         self._compilation_s = time.perf_counter() - started
-        _hooks.run_after()
+        hooks.run_after()
 
     def _device_optimizer(self, host: Dict[str, Tensor]) -> Optional[DeviceOptimizer]:
         if not self._training:
@@ -228,7 +230,7 @@ class PoplarExecutor(Queries, Files, Weights):
         return self._is_attached
 
     def _attach(self) -> None:
-        _devices.acquire(id(self), self._num_ipus)
+        devices.acquire(id(self), self._num_ipus)
         self._is_attached = True
 
     def attachToDevice(self) -> None:
@@ -249,17 +251,17 @@ class PoplarExecutor(Queries, Files, Weights):
         if not self._is_attached:
             raise py_error("Cannot detach from device: the executor is not attached.")
         self.copyWeightsToHostIfNeeded()
-        _devices.release(id(self))
+        devices.release(id(self))
         self._is_attached = False
 
     def destroy(self) -> None:
         """Read weights back, free the device and unwrap the model."""
         if self._engine is not None:
             self.copyWeightsToHostIfNeeded()
-        _devices.release(id(self))
+        devices.release(id(self))
         self._is_attached, self._engine = False, None
-        if self._training and _host_model.is_held(self._user_model):
-            _host_model.release(self._user_model)
+        if self._training and host_model.is_held(self._user_model):
+            host_model.release(self._user_model)
 
     def isCompiled(self) -> bool:
         """Whether the executor can run without compiling."""
@@ -310,7 +312,7 @@ def _own_options(options: Optional[Options], training: bool) -> Options:
         options = Options()
     if not isinstance(options, Options):
         raise py_error(f"Invalid type: 'options' must be of type poptorch.Options (Got {type(options)})")
-    _checks.check_wrapping(options, training=training)
+    checks.check_wrapping(options, training=training)
     own = options.clone()
     options._freeze()
     if own.defaultOutputMode():
@@ -331,12 +333,12 @@ def trainingModel(
 ) -> PoplarExecutor:
     """Wrap a model whose forward ends in one loss: each call trains deviceIterations times."""
     user_model = _unwrapped(model)
-    if _host_model.is_held(user_model):
+    if host_model.is_held(user_model):
         raise RuntimeError(
             "This model is already wrapped for training: call destroy() on its executor first."
         )
     return PoplarExecutor(
-        _host_model.shallow_copy(user_model), options, True, _files.VERSION, optimizer, user_model
+        host_model.shallow_copy(user_model), options, True, files.VERSION, optimizer, user_model
     )
 
 
@@ -344,7 +346,7 @@ def inferenceModel(model: Any, options: Optional[Options] = None) -> PoplarExecu
     """Wrap a model for inference: Training.gradientAccumulation must be 1."""
     user_model = _unwrapped(model)
     return PoplarExecutor(
-        _host_model.shallow_copy(user_model), options, False, _files.VERSION, None, user_model
+        host_model.shallow_copy(user_model), options, False, files.VERSION, None, user_model
     )
 
 
@@ -352,7 +354,7 @@ def load(filename: str, edit_opts_fn: Optional[Callable[[Options], None]] = None
     """Make a compiled executor from a file that holds its model; `edit_opts_fn` may change run-time
     options.
     """
-    content = _files.read(filename)
+    content = files.read(filename)
     if content["model"] is None:
         raise py_error(
             f"{filename} was saved with export_model=False: use executor.loadExecutable(filename)."
@@ -362,5 +364,5 @@ def load(filename: str, edit_opts_fn: Optional[Callable[[Options], None]] = None
         edit_opts_fn(options)
     make = trainingModel if content["training"] else inferenceModel
     executor = make(content["model"], options, *([content["optimizer"]] if content["training"] else []))
-    _executor_files.restore(executor, content)
+    executor_files.restore(executor, content)
     return executor

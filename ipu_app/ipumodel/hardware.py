@@ -3,10 +3,10 @@ vendor."""
 
 from __future__ import annotations
 
-from . import environment
 from ._errors import cpp_error
 from ._logging import logger
 from .enums import ConnectionType
+from .environment import ipu_model_requested
 from .options import Options
 
 #: what useOfflineIpuTarget can compile for: Mk1, Mk2, Bow
@@ -27,7 +27,7 @@ def ipuHardwareVersion() -> int:
 
 def uses_ipu_model(options: Options) -> bool:
     """Whether the options, or else the environment, ask for the emulated device."""
-    return bool(options.use_model) if options.exists("use_model") else environment.ipu_model_requested()
+    return bool(options.use_model) if options.exists("use_model") else ipu_model_requested()
 
 
 def check_target(options: Options) -> None:

@@ -10,11 +10,11 @@ from typing import Any, Callable, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from . import _context
-from ._context import isRunningOnIpu
 from ._errors import Error, py_error
 from .blocks import BeginBlock, Block, BlockFunction, LegacyBeginBlockFn, removeBlocks
 from .enums import MatMulSerializationMode, OverlapMode
+from .trace import context
+from .trace.context import isRunningOnIpu
 
 __all__ = [
     "Attribute",
@@ -58,7 +58,7 @@ def identity_loss(x: Tensor, reduction: str) -> Tensor:
         f"reduction={reduction!r}: choose one of 'sum', 'mean', 'none'"
     )
     result = {"sum": torch.sum, "mean": torch.mean, "none": _same}[reduction](x)
-    tracer = _context.current()
+    tracer = context.current()
     if tracer is not None and tracer.is_traced(x):
         number = tracer.number_of(result)
         if number is None:
@@ -99,7 +99,7 @@ def set_available_memory(tensor: Tensor, available_memory_proportion: float) -> 
         raise ValueError(f"poptorch.set_available_memory takes a tensor, got {type(tensor).__name__}")
     if not 0 < available_memory_proportion <= 1:
         raise ValueError(f"available_memory_proportion={available_memory_proportion}: more than 0, at most 1")
-    tracer = _context.current()
+    tracer = context.current()
     if tracer is not None:
         tracer.memory_proportions.append((tracer.paths.current, float(available_memory_proportion)))
     return _identity(tensor, "set_available_memory")
@@ -112,7 +112,7 @@ def nop(tensor: Tensor) -> Tensor:
 
 def _overlap(tensors: Any, mode: OverlapMode, name: str) -> Any:
     assert isinstance(mode, OverlapMode), f"poptorch.{name}: mode={mode!r}: a poptorch.OverlapMode"
-    tracer = _context.current()
+    tracer = context.current()
     if tracer is not None and mode != OverlapMode.NoOverlap:
         tracer.uses_overlapped_io = True
     return tensors
@@ -176,7 +176,7 @@ def dynamic_update(input: Tensor, src: Tensor, dim: int, start: Any, size: int) 
 
 
 def _refuse_in_training(name: str) -> None:
-    tracer = _context.current()
+    tracer = context.current()
     if tracer is not None and tracer.training:
         raise py_error(
             f"poptorch.{name} is only supported in inference models, not in training (in "
@@ -185,7 +185,7 @@ def _refuse_in_training(name: str) -> None:
 
 
 def _refuse_here(name: str) -> None:
-    if _context.current() is not None:
+    if context.current() is not None:
         raise py_error(
             f"poptorch.{name} is not available in the simulated PopTorch: compute it outside of the model, "
             "or run this model with the SDK."

@@ -1,6 +1,6 @@
 """poptorch.optim: PyTorch's optimizers with the device's extra arguments.
 
-The host objects only hold hyper-parameters; the update itself happens on the device (``_device_optim``).
+The host objects only hold hyper-parameters; the update itself happens on the device (``device.optimizer``).
 Attributes given to a constructor are variable: they may change from call to call through ``setOptimizer``.
 All others are compiled in as constants, at PyTorch's default values.
 """
@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 import torch
 
 from ._logging import logger
+from .device.optimizer import step_on_host
 
 
 class VariableAttributes:
@@ -290,6 +291,8 @@ class RMSprop(Optimizer, torch.optim.RMSprop):
 class LAMB(Optimizer, torch.optim.Optimizer):
     """LAMB: AdamW's step scaled per tensor by the ratio of weight norm to step norm."""
 
+    #: read by the device, which can not tell it by a class of torch
+    device_kind = "LAMB"
     _child_only = ["bias_correction", *_MOMENT_NAMES]
     _group_vars = ["lr", "weight_decay", "betas", "eps", "max_weight_norm"]
 
@@ -327,8 +330,6 @@ class LAMB(Optimizer, torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Optional[Callable] = None) -> Optional[float]:
         """One update on the host, with the gradients in ``.grad``."""
-        from ._device_optim import step_on_host
-
         loss = None
         if closure is not None:
             with torch.enable_grad():

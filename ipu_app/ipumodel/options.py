@@ -9,22 +9,23 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from . import _options_file, environment
 from ._errors import ConfigFileError as ConfigFileError
 from ._logging import logger
-from ._options_groups import (
+from ._options_impl import OptionsDict
+from .enums import CommGroupType, ConnectionType, OutputMode, SyncPattern
+from .environment import cache_directory, default_options
+from .settings import options_file
+from .settings.options_groups import (
     TensorLocationSettings as TensorLocationSettings,
 )
-from ._options_groups import (
+from .settings.options_groups import (
     _DistributedOptions,
     _JitOptions,
     _PrecisionOptions,
     _TensorLocationOptions,
     _TrainingOptions,
 )
-from ._options_impl import OptionsDict
-from ._popart import _PopartOptions
-from .enums import CommGroupType, ConnectionType, OutputMode, SyncPattern
+from .settings.popart import _PopartOptions
 from .strategies import BlockId as BlockId
 from .strategies import ParallelPhasedExecution as ParallelPhasedExecution
 from .strategies import Phase as Phase
@@ -71,9 +72,9 @@ class Options(OptionsDict):
             sync_pattern=SyncPattern.Full.value,
             available_memory_proportion={},
         )
-        if environment.cache_directory():
-            self.enableExecutableCaching(environment.cache_directory())
-        _options_file.apply_json(self, environment.default_options())
+        if cache_directory():
+            self.enableExecutableCaching(cache_directory())
+        options_file.apply_json(self, default_options())
 
     @property
     def Training(self) -> _TrainingOptions:
@@ -112,13 +113,13 @@ class Options(OptionsDict):
     def loadFromFile(self, filepath: str) -> Options:
         """Make the option calls listed in a file, one ``name(arguments)`` a line; ConfigFileError for a bad
         line."""
-        _options_file.apply_file(self, filepath)
+        options_file.apply_file(self, filepath)
         return self
 
     def from_json(self, string: str) -> None:
         """Make the option calls of a JSON object: option name (dotted for groups) to argument or
         arguments."""
-        _options_file.apply_json(self, json.loads(string))
+        options_file.apply_json(self, json.loads(string))
 
     def toDict(self) -> Dict[str, Any]:
         """All values as the backend gets them: options, groups, the strategy's and PopART's."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, Callable, Iterable, NoReturn
 
-from . import environment
-from ._options_groups import _DistributedOptions
+from .environment import integer as _integer
+from .environment import is_set as _is_set
 from .options import Options as _Options
+from .settings.options_groups import _DistributedOptions
 
 
 def isPopdistEnvSet() -> bool:
     """Whether poprun started this process."""
-    return environment.is_set("POPDIST_NUM_TOTAL_REPLICAS")
+    return _is_set("POPDIST_NUM_TOTAL_REPLICAS")
 
 
 def init() -> None:
@@ -26,17 +27,17 @@ def init() -> None:
 
 def getNumTotalReplicas() -> int:
     """Replicas of all instances together."""
-    return environment.integer("POPDIST_NUM_TOTAL_REPLICAS", 1)
+    return _integer("POPDIST_NUM_TOTAL_REPLICAS", 1)
 
 
 def getNumLocalReplicas() -> int:
     """Replicas of this instance."""
-    return environment.integer("POPDIST_NUM_LOCAL_REPLICAS", 1)
+    return _integer("POPDIST_NUM_LOCAL_REPLICAS", 1)
 
 
 def getNumIpusPerReplica() -> int:
     """IPUs one replica takes, as poprun was told."""
-    return environment.integer("POPDIST_NUM_IPUS_PER_REPLICA", 1)
+    return _integer("POPDIST_NUM_IPUS_PER_REPLICA", 1)
 
 
 def checkNumIpusPerReplica(ipus_per_replica: int) -> None:
@@ -50,7 +51,7 @@ def checkNumIpusPerReplica(ipus_per_replica: int) -> None:
 
 def getReplicaIndexOffset() -> int:
     """The number of this instance's first replica among all."""
-    return environment.integer("POPDIST_REPLICA_INDEX_OFFSET", 0)
+    return _integer("POPDIST_REPLICA_INDEX_OFFSET", 0)
 
 
 def getNumInstances() -> int:
@@ -65,7 +66,7 @@ def getInstanceIndex() -> int:
 
 def getLocalInstanceIndex() -> int:
     """The number of this process among those of its host."""
-    return environment.integer("POPDIST_LOCAL_INSTANCE_INDEX", 0)
+    return _integer("POPDIST_LOCAL_INSTANCE_INDEX", 0)
 
 
 def getDeviceId(ipus_per_replica: int = 0) -> int:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from ipu_app import ipumodel
-from ipu_app.ipumodel._device_optim import DeviceOptimizer
+from ipu_app.ipumodel.device.optimizer import DeviceOptimizer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "optimizers" / "rmsprop_trajectory.npz"
 NAMES = ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "fc.weight", "fc.bias")

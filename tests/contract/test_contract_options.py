@@ -296,7 +296,7 @@ SAMPLES = {"bool": True, "int": 1, "float": 0.5, "str": "x"}
 
 
 def _sample(key: str, kind: str) -> Any:
-    from ipu_app.ipumodel._popart import MAP_KEYS
+    from ipu_app.ipumodel.settings.popart import MAP_KEYS
 
     return SAMPLES.get(kind) if kind != "collection" else ({"a": "b"} if key in MAP_KEYS else ["a"])
 
@@ -304,7 +304,7 @@ def _sample(key: str, kind: str) -> Any:
 @pytest.mark.parametrize("key, kind", sorted(SURFACE["popart_keys"].items()))
 def test_backend_takes_each_listed_key_with_its_type_only(key: str, kind: str) -> None:
     from ipu_app import ipumodel
-    from ipu_app.ipumodel._popart import check_backend_option
+    from ipu_app.ipumodel.settings.popart import check_backend_option
 
     right = _sample(key, kind)
     check_backend_option(key, right)

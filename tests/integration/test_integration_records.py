@@ -14,7 +14,7 @@ from ipu_app import build
 from ipu_app.__main__ import main
 from ipu_app.config.load import load_config
 from ipu_app.distributed.comm import SingleComm
-from ipu_app.ipumodel import _collectives
+from ipu_app.ipumodel.device import collectives
 from ipu_app.training.checkpoint import find_checkpoints
 from ipu_app.training.sinks import read_rows
 
@@ -73,7 +73,7 @@ def starts(run: Path) -> List[Dict[str, Any]]:
 @pytest.fixture
 def plugged() -> Iterator[None]:
     yield
-    _collectives.set_all_reduce(None)
+    collectives.set_all_reduce(None)
 
 
 @pytest.mark.usefixtures("plugged")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ipu_app.ipumodel as poptorch
-from ipu_app.ipumodel import _collectives, _devices
+from ipu_app.ipumodel.device import collectives, devices
 
 
 class Net(nn.Module):
@@ -223,7 +223,7 @@ def test_custom_argument_types() -> None:
 
 
 def test_ipus_are_acquired_and_released(batch: Any) -> None:
-    _devices.set_capacity(2)
+    devices.set_capacity(2)
     try:
         model = Net().eval()
         first = poptorch.inferenceModel(model, poptorch.Options().replicationFactor(2))
@@ -240,7 +240,7 @@ def test_ipus_are_acquired_and_released(batch: Any) -> None:
         first(batch[0])
         first.destroy()
     finally:
-        _devices.set_capacity(64)
+        devices.set_capacity(64)
 
 
 def test_connection_types(batch: Any) -> None:
@@ -302,11 +302,11 @@ def test_gradients_are_summed_over_processes() -> None:
     executor = poptorch.trainingModel(
         model, two_process_options(), poptorch.optim.SGD(model.parameters(), lr=1.0)
     )
-    _collectives.set_all_reduce(lambda flat: flat + 10.0)
+    collectives.set_all_reduce(lambda flat: flat + 10.0)
     try:
         executor(torch.tensor([[2.0, 4.0]]))
     finally:
-        _collectives.set_all_reduce(None)
+        collectives.set_all_reduce(None)
     assert model.weight.tolist() == [-6.0, -7.0]
     executor.destroy()
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ipu_app.ipumodel as poptorch
-from ipu_app.ipumodel._random import DeviceRandom
-from ipu_app.ipumodel._rounding import StochasticRounding
+from ipu_app.ipumodel.device.random import DeviceRandom
+from ipu_app.ipumodel.device.rounding import StochasticRounding
 
 
 def run(model: nn.Module, *inputs: Tensor) -> Any:
@@ -252,7 +252,7 @@ def test_sum_mode_adds_in_the_outputs_own_type() -> None:
 
 
 def test_automatic_loss_scaling_finds_its_way_down_and_up() -> None:
-    from ipu_app.ipumodel._accumulation import AutomaticLossScale
+    from ipu_app.ipumodel.device.accumulation import AutomaticLossScale
 
     scale, book = 1024.0, AutomaticLossScale()
     for _ in range(16):

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils import checkpoint
 
 import ipu_app.ipumodel as poptorch
-from ipu_app.ipumodel import tracing
+from ipu_app.ipumodel.trace import tracing
 
 X = torch.linspace(-2.0, 3.0, 24).reshape(4, 6)
 IMAGE = torch.linspace(-2.0, 3.0, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)

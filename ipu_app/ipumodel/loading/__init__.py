@@ -1,0 +1,1 @@
+"""Loads batches: rows of a call, and worker processes that read ahead."""

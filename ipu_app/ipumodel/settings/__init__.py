@@ -1,0 +1,1 @@
+"""What poptorch.Options is made of: groups of settings, files of settings, PopART's own keys."""

@@ -1,0 +1,1 @@
+"""Records one forward pass as a graph, by PopTorch's rules, and refuses what it refuses."""
