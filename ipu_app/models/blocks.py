@@ -1,4 +1,4 @@
-"""The parts of the network: padded convolution, conv + norm + activation, squeeze-excite, MBConv, top.
+"""The parts of the network: padded convolution, conv + norm + activation, squeeze-excite, the blocks, top.
 
 Shapes: x (N, C, H, W); squeeze-excite gates and proxy statistics (N or 1, C, 1, 1). Each part that may start
 a pipeline stage is invoked as a module, never through a method.
@@ -57,6 +57,11 @@ class Conv(nn.Conv2d):
         return self.weight * by_group.reshape(self.out_channels, -1, 1, 1)
 
 
+def centred(x: torch.Tensor, mean: Optional[torch.Tensor]) -> torch.Tensor:
+    """``x`` less ``mean`` (1, C, 1, 1), if given; added, because a subtraction would negate the whole gradient."""
+    return x if mean is None else x + (-mean).to(x.dtype)
+
+
 class ConvNorm(nn.Module):
     """Convolution and norm, nothing after. With proxy norm the norm learns a scale but no shift."""
 
@@ -65,9 +70,11 @@ class ConvNorm(nn.Module):
         self.conv = Conv(conv, same=spec.padding == "same")
         self.norm = make_norm(spec, conv.out_channels, affine="scale" if spec.has_proxy_norm else "full")
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
-        return self.norm(self.conv(x))
+    def forward(
+        self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)), of (x - mean) * scale if given."""
+        return self.norm(self.conv(centred(x, mean), scale))
 
 
 class ConvNormAct(nn.Module):
@@ -84,9 +91,7 @@ class ConvNormAct(nn.Module):
         self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride)), of (x - mean) * scale if given."""
-        if mean is not None:
-            x = x + (-mean).to(x.dtype)  # a subtraction would negate the whole gradient
-        return self.act(self.norm(self.conv(x, scale), *self.act.affine()))
+        return self.act(self.norm(self.conv(centred(x, mean), scale), *self.act.affine()))
 
 
 def global_mean(x: torch.Tensor) -> torch.Tensor:
@@ -124,17 +129,33 @@ class SqueezeExcite(nn.Module):
         return torch.sigmoid(self.expand(F.silu(self.reduce(pooled))))
 
 
-class MBConv(nn.Module):
+class ResidualBlock(nn.Module):
+    """What all kinds of block share: the branch is added to the input where size and width allow it."""
+
+    def __init__(self, block: BlockSpec) -> None:
+        super().__init__()
+        self.has_skip = block.has_skip
+        self.drop_connect = block.drop_connect
+
+    def join(self, x: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+        """The block's output; in training the branch is dropped for some samples."""
+        if not self.has_skip:
+            return branch
+        if not self.training or self.drop_connect == 0:
+            return x + branch
+        return torch.addcmul(x, branch, drop_connect_factor(branch, self.drop_connect))
+
+
+class MBConv(ResidualBlock):
     """Inverted bottleneck: expand 1x1, spatial (group) convolution, squeeze-excite, project 1x1, skip."""
 
     def __init__(self, spec: EfficientNetSpec, block: BlockSpec) -> None:
-        super().__init__()
+        super().__init__(block)
+        assert block.spatial is not None and block.project is not None
         self.expand = None if block.expand is None else ConvNormAct(spec, block.expand, deferred=True)
         self.spatial = ConvNormAct(spec, block.spatial, deferred=True)
         self.se = SqueezeExcite(block.spatial.out_channels, block.se_channels)
         self.project = ConvNorm(spec, block.project)
-        self.has_skip = block.has_skip
-        self.drop_connect = block.drop_connect
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
@@ -143,12 +164,28 @@ class MBConv(nn.Module):
         else:
             y = self.spatial(self.expand(x), *self.expand.act.moments())
         y = self.se(y, *self.spatial.act.moments())
-        y = self.project(y)
-        if not self.has_skip:
-            return y
-        if not self.training or self.drop_connect == 0:
-            return x + y
-        return torch.addcmul(x, y, drop_connect_factor(y, self.drop_connect))
+        return self.join(x, self.project(y))
+
+
+class FusedMBConv(ResidualBlock):
+    """A dense k x k convolution with norm and activation in the place of expansion and spatial convolution,
+    then project 1x1, skip; no squeeze-excite (EfficientNetV2, arXiv 2104.00298).
+
+    At a ratio of 1 the dense convolution is all there is, and what is added to the input is an activation.
+    """
+
+    def __init__(self, spec: EfficientNetSpec, block: BlockSpec) -> None:
+        super().__init__(block)
+        assert block.fused is not None
+        self.fused = ConvNormAct(spec, block.fused, deferred=block.project is not None)
+        self.project = None if block.project is None else ConvNorm(spec, block.project)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in, H, W) -> (N, out, ceil(H / stride), ceil(W / stride))."""
+        y = self.fused(x)
+        if self.project is not None:
+            y = self.project(y, *self.fused.act.moments())
+        return self.join(x, y)
 
 
 def drop_connect_factor(x: torch.Tensor, rate: float) -> torch.Tensor:

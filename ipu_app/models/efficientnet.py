@@ -7,13 +7,13 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from ipu_app.models.blocks import ConvNormAct, MBConv, Top
+from ipu_app.models.blocks import ConvNormAct, FusedMBConv, MBConv, Top
 from ipu_app.models.init import init_weights
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
 from ipu_app.models.proxy import ProxyActivation, shared_moments
 from ipu_app.models.spec import EfficientNetSpec
 
-BLOCKS = {"mbconv": MBConv}  # what a Section's ``block`` may name
+BLOCKS = {"mbconv": MBConv, "fused": FusedMBConv}  # what a Section's ``block`` may name
 
 
 class EfficientNet(nn.Module):
@@ -38,7 +38,7 @@ class EfficientNet(nn.Module):
         self.blocks = nn.ModuleDict(blocks)
         self._proxy_activations = [each for each in self.modules() if isinstance(each, ProxyActivation)]
         if initialise:
-            init_weights(self)
+            init_weights(self, spec.start_values)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, H, W), already normalised -> logits (N, classes)."""

@@ -5,11 +5,13 @@ the pipeline splits are all made from. No torch.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Optional, Tuple
 
+from ipu_app.models.families import OWN_RATIO, Section
 from ipu_app.models.spec import EfficientNetSpec
 
+_LETTERS = 26  # after block6z comes block6aa
 ROUND_TO = (
     8  # every width is a multiple of this (arXiv 1905.11946's code, and what the IPU's convolutions like)
 )
@@ -17,7 +19,7 @@ ROUND_TO = (
 
 @dataclass(frozen=True)
 class ConvSpec:
-    """One convolution without bias. ``role``: stem, expand, spatial, project or top."""
+    """One convolution without bias. ``role``: stem, expand, spatial, fused, project or top."""
 
     role: str
     in_channels: int
@@ -34,36 +36,52 @@ class ConvSpec:
 
 @dataclass(frozen=True)
 class BlockSpec:
-    """One inverted-bottleneck block after scaling; ``drop_connect`` is how often its branch is dropped."""
+    """One block after scaling; ``drop_connect`` is how often its branch is dropped.
+
+    An ``mbconv`` has ``expand`` (None at a ratio of 1), ``spatial``, squeeze-excite and ``project``; a ``fused``
+    one a dense ``fused`` convolution in the place of the first three and ``project`` (None at a ratio of 1).
+    """
 
     name: str
     kind: str
     expand: Optional[ConvSpec]
-    spatial: ConvSpec
-    project: ConvSpec
+    spatial: Optional[ConvSpec]
+    project: Optional[ConvSpec]
     se_channels: int
     drop_connect: float
-
-    @property
-    def in_channels(self) -> int:
-        """Channels that enter the block."""
-        return (self.expand or self.spatial).in_channels
-
-    @property
-    def has_skip(self) -> bool:
-        """Whether the input is added to the output: same size, same width."""
-        return self.spatial.stride == 1 and self.in_channels == self.project.out_channels
+    fused: Optional[ConvSpec] = None
 
     @property
     def convs(self) -> Tuple[ConvSpec, ...]:
         """The convolutions in order, squeeze-excite not included."""
-        return tuple(conv for conv in (self.expand, self.spatial, self.project) if conv is not None)
+        parts = (self.expand, self.spatial, self.fused, self.project)
+        return tuple(conv for conv in parts if conv is not None)
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that enter the block."""
+        return self.convs[0].in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that leave the block."""
+        return self.convs[-1].out_channels
+
+    @property
+    def has_skip(self) -> bool:
+        """Whether the input is added to the output: same size, same width."""
+        return all(conv.stride == 1 for conv in self.convs) and self.in_channels == self.out_channels
 
 
-def round_width(width: float) -> int:
-    """The nearest multiple of 8, at least 8, and never below 90 % of ``width``."""
+def round_width(width: float, floor: float = 0.9) -> int:
+    """The nearest multiple of 8, at least 8, and never below the share ``floor`` of ``width``."""
     rounded = max(ROUND_TO, int(width + ROUND_TO / 2) // ROUND_TO * ROUND_TO)
-    return rounded + ROUND_TO if rounded < 0.9 * width else rounded
+    return rounded + ROUND_TO if rounded < floor * width else rounded
+
+
+def scaled_width(spec: EfficientNetSpec, width: int) -> int:
+    """A width of the table times the spec's multiplier, rounded by its family's rule."""
+    return round_width(spec.width * width, spec.width_floor)
 
 
 def conv_groups(channels: int, group_size: int) -> int:
@@ -83,44 +101,84 @@ def conv_groups(channels: int, group_size: int) -> int:
 
 def stem_conv(spec: EfficientNetSpec) -> ConvSpec:
     """The first convolution, from the 3 colours."""
-    return ConvSpec("stem", 3, round_width(spec.width * spec.stem_width), 3, spec.stem_stride)
+    return ConvSpec("stem", 3, scaled_width(spec, spec.stem_width), 3, spec.stem_stride)
 
 
 def top_conv(spec: EfficientNetSpec) -> ConvSpec:
     """The last convolution, before the global mean."""
-    in_width = round_width(spec.width * spec.sections[-1].out_width)
-    return ConvSpec("top", in_width, round_width(spec.width * spec.top_width))
+    in_width = scaled_width(spec, spec.sections[-1].out_width)
+    return ConvSpec("top", in_width, scaled_width(spec, spec.top_width))
+
+
+def block_name(section: int, repeat: int) -> str:
+    """The name of a block by section and place in it, both from 0: block1a, ... block6z, block6aa."""
+    letters = chr(ord("a") + repeat % _LETTERS)
+    if repeat >= _LETTERS:
+        letters = chr(ord("a") + repeat // _LETTERS - 1) + letters
+    return f"block{section + 1}{letters}"
 
 
 def block_specs(spec: EfficientNetSpec) -> Tuple[BlockSpec, ...]:
     """All blocks between stem and top, in order of execution: block1a, block2a, block2b, ..."""
-    repeats = [math.ceil(spec.depth * section.repeats) for section in spec.sections]
-    total = sum(repeats)
+    places = block_places(spec)
     blocks = []
-    for number, count in enumerate(repeats):
-        for repeat in range(count):
-            name = f"block{number + 1}{chr(ord('a') + repeat)}"
-            rate = spec.drop_connect * len(blocks) / total
-            blocks.append(_block_spec(spec, number, first=repeat == 0, name=name, rate=rate))
+    for index, (number, repeat) in enumerate(places):
+        section = spec.sections[number]
+        if section.block not in _BUILDERS:
+            raise ValueError(f"block={section.block!r}: choose one of {', '.join(_BUILDERS)}")
+        out_width = scaled_width(spec, section.out_width)
+        blocks.append(
+            _BUILDERS[section.block](
+                spec,
+                section if repeat == 0 else replace(section, stride=1),
+                scaled_width(spec, section.in_width) if repeat == 0 else out_width,
+                out_width,
+                name=block_name(number, repeat),
+                drop_connect=spec.drop_connect * index / len(places),
+            )
+        )
     return tuple(blocks)
 
 
-def _block_spec(spec: EfficientNetSpec, number: int, *, first: bool, name: str, rate: float) -> BlockSpec:
-    section = spec.sections[number]
-    out_width = round_width(spec.width * section.out_width)
-    in_width = round_width(spec.width * section.in_width) if first else out_width
-    stride = section.stride if first else 1
+def block_places(spec: EfficientNetSpec) -> Tuple[Tuple[int, int], ...]:
+    """Section and place in it, both from 0, of every block in order."""
+    repeats = [math.ceil(spec.depth * section.repeats) for section in spec.sections]
+    return tuple((number, repeat) for number, count in enumerate(repeats) for repeat in range(count))
+
+
+def _mbconv(
+    spec: EfficientNetSpec, section: Section, in_width: int, out_width: int, **shared: Any
+) -> BlockSpec:
     expands = section.expands and spec.expand_ratio != 1
-    mid = round_width(in_width * spec.expand_ratio) if expands else in_width
+    ratio = spec.expand_ratio * section.ratio / OWN_RATIO
+    mid = round_width(in_width * ratio, spec.width_floor) if expands else in_width
+    groups = conv_groups(mid, spec.group_size)
     return BlockSpec(
-        name=name,
-        kind=section.block,
+        kind="mbconv",
         expand=ConvSpec("expand", in_width, mid) if expands else None,
-        spatial=ConvSpec("spatial", mid, mid, section.kernel, stride, conv_groups(mid, spec.group_size)),
+        spatial=ConvSpec("spatial", mid, mid, section.kernel, section.stride, groups),
         project=ConvSpec("project", mid, out_width),
         se_channels=max(1, int(in_width * spec.se_ratio)),
-        drop_connect=rate,
+        **shared,
     )
+
+
+def _fused(
+    spec: EfficientNetSpec, section: Section, in_width: int, out_width: int, **shared: Any
+) -> BlockSpec:
+    mid = round_width(in_width * section.ratio, spec.width_floor) if section.expands else out_width
+    return BlockSpec(
+        kind="fused",
+        expand=None,
+        spatial=None,
+        project=ConvSpec("project", mid, out_width) if section.expands else None,
+        se_channels=0,
+        fused=ConvSpec("fused", in_width, mid, section.kernel, section.stride),
+        **shared,
+    )
+
+
+_BUILDERS = {"mbconv": _mbconv, "fused": _fused}  # what a Section's ``block`` may name
 
 
 def sub_block_names(spec: EfficientNetSpec) -> Tuple[str, ...]:
@@ -131,10 +189,7 @@ def sub_block_names(spec: EfficientNetSpec) -> Tuple[str, ...]:
     """
     names = ["block0"]
     for block in block_specs(spec):
-        names.append(block.name)
-        if block.expand is not None:
-            names.append(f"{block.name}.spatial")
-        names.append(f"{block.name}.project")
+        names += [block.name, *(f"{block.name}.{conv.role}" for conv in block.convs[1:])]
     return (*names, "Top")
 
 
@@ -146,7 +201,8 @@ def check_group_size(spec: EfficientNetSpec) -> None:
     7.
     """
     size = spec.group_size
-    widths = sorted({block.spatial.in_channels for block in block_specs(spec) if block.expand is not None})
+    expansions = [block.expand for block in block_specs(spec) if block.expand is not None]
+    widths = sorted({conv.out_channels for conv in expansions})
     if size % ROUND_TO and ROUND_TO % size and any(width % size for width in widths):
         shown = ", ".join(str(width) for width in widths)
         raise ValueError(

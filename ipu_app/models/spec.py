@@ -1,18 +1,17 @@
-"""What an EfficientNet is, as data: sizes B0-B7, group size, norm, padding; no torch, so that it is quick to
-import.
+"""What an EfficientNet is, as data: size, group size, norm, padding; no torch, so that it is quick to import.
 
-Sizes and sections are those of EfficientNet (arXiv 1905.11946); group convolution with a lower expand ratio
-and the half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the
-proxy-normalised activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks
-and convolutions.
+Sizes and sections of both versions are in ``families.py``; group convolution with a lower expand ratio and the
+half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the proxy-normalised
+activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks and convolutions.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-PAPER_EXPAND_RATIOS = {1: 6.0, 16: 4.0}  # arXiv 2106.03640, section 3.1
+from ipu_app.models.families import SECTIONS, SIZES, Section
+
 EXPAND_RATIO_GRID = (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0)
 NORM_NAMES = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 CHOICES = {
@@ -21,56 +20,7 @@ CHOICES = {
     "padding": ("same", "symmetric"),
     "activation": ("swish", "relu"),
     "proxy_rule": ("quadrature", "quantile200"),
-}
-
-
-@dataclass(frozen=True)
-class Section:
-    """A run of equal blocks before scaling: only the first has the stride and the change of width.
-
-    ``block`` names the block type in the builder's table; ``expands`` is False where the expand ratio is 1.
-    """
-
-    kernel: int
-    repeats: int
-    in_width: int
-    out_width: int
-    stride: int
-    expands: bool = True
-    block: str = "mbconv"
-
-
-SECTIONS = (
-    Section(3, 1, 32, 16, 1, expands=False),
-    Section(3, 2, 16, 24, 2),
-    Section(5, 2, 24, 40, 2),
-    Section(3, 3, 40, 80, 2),
-    Section(5, 3, 80, 112, 1),
-    Section(5, 4, 112, 192, 2),
-    Section(3, 1, 192, 320, 1),
-)
-
-
-class Size(NamedTuple):
-    """One row of the model table: multipliers, train/test resolutions in pixels, dropout rate."""
-
-    width: float
-    depth: float
-    native: int
-    half: Optional[int]
-    dropout: float
-
-
-SIZES = {
-    "b0": Size(1.0, 1.0, 224, 160, 0.2),
-    "b1": Size(1.0, 1.1, 240, 176, 0.2),
-    "b2": Size(1.1, 1.2, 260, 196, 0.3),
-    "b3": Size(1.2, 1.4, 300, 204, 0.3),
-    "b4": Size(1.4, 1.8, 380, 252, 0.4),
-    "b5": Size(1.6, 2.2, 456, 328, 0.4),
-    "b6": Size(1.8, 2.6, 528, None, 0.5),
-    "b7": Size(2.0, 3.1, 600, None, 0.5),
-    "cifar": Size(0.5, 1.0, 32, None, 0.0),
+    "start_values": ("truncated", "normal"),
 }
 
 
@@ -78,12 +28,14 @@ SIZES = {
 class EfficientNetSpec:
     """Everything that fixes the network's function; build one with :func:`make_spec`.
 
-    Resolutions are in pixels (``half_resolution`` None: the paper gives none). ``norm``: ``bn`` batch,
+    Resolutions are in pixels: ``native_resolution`` to train at, ``half_resolution`` with half its pixels (None:
+    the paper gives none), ``evaluation_resolution`` to evaluate at (None: the native one). ``norm``: ``bn`` batch,
     ``gn`` group (4 groups), ``ln`` layer (over channels and pixels), ``*_pn`` with proxy-normalised
     activations. ``norm_grouping``: ``contiguous`` puts channel c in group c // (C / 4) (PyTorch),
     ``strided`` in group c % 4 (the IPU's fast group norm). ``padding``: ``same`` is TensorFlow's (asymmetric
     at stride 2), ``symmetric`` is PyTorch's k // 2. ``bn_momentum`` is the weight of the new batch in the
-    moving averages. Refuses, by name, values outside what is listed here.
+    moving averages. ``width_floor``: a rounded width is never below this share of the unrounded one (0: no such
+    rule). ``start_values`` names the rule of the initial weights (see ``init.py``). Refuses, by name, values outside what is listed here.
     """
 
     name: str
@@ -110,6 +62,9 @@ class EfficientNetSpec:
     top_width: int = 1280
     se_ratio: float = 0.25
     sections: Tuple[Section, ...] = SECTIONS
+    evaluation_resolution: Optional[int] = None
+    width_floor: float = 0.9
+    start_values: str = "truncated"
 
     def __post_init__(self) -> None:
         for field, allowed in CHOICES.items():
@@ -169,14 +124,17 @@ _OPTIONS = (
 def make_spec(
     name: str, *, group_size: int = 1, expand_ratio: Optional[float] = None, **options: Any
 ) -> EfficientNetSpec:
-    """The spec of ``b0``..``b7`` or ``cifar`` (a 32 px, half-width, 10-class variant).
+    """The spec of ``b0``..``b7``, ``cifar`` (a 32 px, half-width, 10-class variant), ``v2-b0``..``v2-b3``,
+    ``v2-s``, ``v2-m``, ``v2-l`` or ``v2-xl``, in any case.
 
-    ``expand_ratio`` None means the paper's 6 for groups of 1 and 4 for groups of 16; for any other group
-    size the value of 2.0, 2.5, ... 6.0 whose forward multiply-adds at the native resolution come nearest to
-    those of groups of 1 with ratio 6 (expanded widths round to multiples of 8). ``options`` are fields of
-    :class:`EfficientNetSpec`: norm, norm_grouping, norm_eps, bn_momentum, padding, activation, proxy_rule,
-    proxy_nodes, num_classes, dropout, drop_connect. Refuses unknown names and options, and group sizes that
-    do not go with the widths (``layout.check_group_size``).
+    ``expand_ratio`` None means, in version 1, the paper's 6 for groups of 1 and 4 for groups of 16; for any
+    other group size, and in version 2 for all, the value of 2.0, 2.5, ... 6.0 whose forward multiply-adds at
+    the native resolution come nearest to those of groups of 1 with ratio 6 (expanded widths round to multiples
+    of 8). Sections with a ratio of their own (version 2's fourth: 4) move in proportion; fused blocks keep
+    theirs, and dense convolutions. ``options`` are fields of :class:`EfficientNetSpec`: norm, norm_grouping,
+    norm_eps, bn_momentum, padding, activation, proxy_rule, proxy_nodes, start_values, num_classes, dropout,
+    drop_connect. Refuses unknown names and options, and group sizes that do not go with the widths
+    (``layout.check_group_size``).
     """
     from ipu_app.models import counts, layout
 
@@ -190,10 +148,9 @@ def make_spec(
         )
     spec = _plain_spec(key)
     spec = replace(spec, **{option: value for option, value in options.items() if value is not None})
-    if expand_ratio is not None:
-        spec = replace(spec, group_size=group_size, expand_ratio=expand_ratio)
-    elif group_size in PAPER_EXPAND_RATIOS:
-        spec = replace(spec, group_size=group_size, expand_ratio=PAPER_EXPAND_RATIOS[group_size])
+    ratio = SIZES[key].family.expand_ratios.get(group_size) if expand_ratio is None else expand_ratio
+    if ratio is not None:
+        spec = replace(spec, group_size=group_size, expand_ratio=ratio)
     else:
         spec = counts.nearest_in_multiply_adds(
             spec, [replace(spec, group_size=group_size, expand_ratio=ratio) for ratio in EXPAND_RATIO_GRID]
@@ -203,10 +160,15 @@ def make_spec(
 
 
 def _plain_spec(name: str) -> EfficientNetSpec:
-    """Groups of 1, ratio 6, batch norm; for cifar also no stride in the stem and in section 2."""
+    """Groups of 1, ratio 6, batch norm."""
     size = SIZES[name]
-    spec = EfficientNetSpec(name, size.width, size.depth, size.native, size.half, size.dropout)
-    if name != "cifar":
-        return spec
-    sections = (SECTIONS[0], replace(SECTIONS[1], stride=1), *SECTIONS[2:])
-    return replace(spec, num_classes=10, stem_stride=1, sections=sections)
+    return EfficientNetSpec(
+        name,
+        size.width,
+        size.depth,
+        size.native,
+        size.half,
+        size.dropout,
+        evaluation_resolution=size.evaluation,
+        **size.family.fields,
+    )

@@ -12,12 +12,17 @@ import numpy as np
 import torch
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "models"
-PARTS = {"a": "expand", "b": "spatial", "c": "project"}
+PARTS = {"a": "expand", "b": "spatial", "c": "project"}  # as the first version's original named them
+PARTS.update({part: part for part in ("fused", "expand", "spatial", "project")})  # and the second's
 PROXY_ROWS = {0: "beta", 1: "gamma", 4: "proxy_beta", 5: "proxy_gamma"}
 LEAVES = {
     "conv/conv2d/kernel": "conv.weight",
     "GroupNorm/gamma": "norm.weight",
     "GroupNorm/beta": "norm.bias",
+    "batch_norm/gamma": "norm.weight",
+    "batch_norm/beta": "norm.bias",
+    "batch_norm/moving_mean": "norm.running_mean",
+    "batch_norm/moving_variance": "norm.running_var",
     "proxy": "act",
     "logits/dense/kernel": "fc.weight",
     "logits/dense/bias": "fc.bias",
@@ -50,15 +55,17 @@ def _value(name: str, shape: Any, seed: int) -> np.ndarray:
         return z.transpose(3, 2, 0, 1) if z.ndim == 4 else z.T
     if name.endswith("/gamma"):
         return 1 + 0.2 * z
-    return (0.1 if name.endswith("/bias") else 0.2) * z
+    if name.endswith("/moving_variance"):
+        return np.exp(0.2 * z)
+    return (0.1 if name.endswith(("/bias", "/moving_mean")) else 0.2) * z
 
 
 def our_name(original: str) -> str:
     """``all/block2a/b/conv/conv2d/kernel`` -> ``blocks.block2a.spatial.conv.weight``."""
     block, rest = original.split("/", 2)[1:]
-    gate = re.search(r"/SE/.*/(1|2)/conv2d/(kernel|bias)$", rest)
+    gate = re.search(r"(?:/SE/.*/|^se/)(1|2|reduce|expand)/conv2d/(kernel|bias)$", rest)
     if gate:
-        part = "reduce" if gate[1] == "1" else "expand"
+        part = {"1": "reduce", "2": "expand"}.get(gate[1], gate[1])
         return f"blocks.{block}.se.{part}.{'weight' if gate[2] == 'kernel' else 'bias'}"
     first, _, leaf = rest.partition("/")
     if first in PARTS:
