@@ -58,7 +58,7 @@ class Conv(nn.Conv2d):
 
 
 def centred(x: torch.Tensor, mean: Optional[torch.Tensor]) -> torch.Tensor:
-    """``x`` less ``mean`` (1, C, 1, 1), if given; added, because a subtraction would negate the whole gradient."""
+    """``x`` less ``mean`` (1, C, 1, 1), if given: added, as subtracting would negate the whole gradient."""
     return x if mean is None else x + (-mean).to(x.dtype)
 
 

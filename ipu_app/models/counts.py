@@ -14,7 +14,8 @@ KINDS = ("stem", "fused", "expand", "spatial", "se", "project", "top", "fc")
 def count_multiply_adds(spec: EfficientNetSpec, resolution: Optional[int] = None) -> Dict[str, int]:
     """Forward multiply-adds of one square image of ``resolution`` pixels (None: native), by kind of layer.
 
-    Counted are convolutions, squeeze-excite and classifier: stem, fused, expand, spatial, se, project, top, fc.
+    Counted are convolutions, squeeze-excite and classifier: stem, fused, expand, spatial, se, project, top,
+    fc.
     """
     size = spec.native_resolution if resolution is None else resolution
     counts = dict.fromkeys(KINDS, 0)

@@ -1,8 +1,8 @@
 """The tables of the EfficientNet families: sections of blocks, sizes, and what all sizes of a family share.
 
-Version 1 is arXiv 1905.11946, its half resolutions arXiv 2106.03640; version 2 is arXiv 2104.00298 in the form of
-its released code (google/automl, ``efficientnetv2``), half resolutions by version 1's rule: the size nearest to
-the training size over the square root of 2 that agrees with it modulo 32. No torch.
+Version 1 is arXiv 1905.11946, its half resolutions arXiv 2106.03640; version 2 is arXiv 2104.00298 in the
+form of its released code (google/automl, ``efficientnetv2``), half resolutions by version 1's rule: the size
+nearest to the training size over the square root of 2 that agrees with it modulo 32. No torch.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _Row = Tuple[int, int, int, int]
 
 
 def _v2_sections(plain: _Row, *others: _Row) -> Tuple[Section, ...]:
-    """One fused section of ratio 1, two fused of 4, one of MBConvs of 4 and the others of 6; all kernels 3x3."""
+    """One fused section of ratio 1, two of 4, one of MBConvs of 4 and the others of 6; all kernels 3x3."""
     fused, four, six = others[:2], others[2], others[3:]
     return (
         Section(3, *plain, expands=False, block="fused"),
@@ -95,8 +95,8 @@ V2_XL = _v2_sections(
 
 @dataclass(frozen=True)
 class Family:
-    """What sizes share: ``fields`` of the spec that differ from its defaults, and ``expand_ratios`` that a paper
-    gives for a group size (the others are found by multiply-adds).
+    """What sizes share: ``fields`` of the spec that differ from its defaults, and ``expand_ratios`` that a
+    paper gives for a group size (the others are found by multiply-adds).
     """
 
     fields: Mapping[str, Any]
@@ -109,8 +109,8 @@ CIFAR = Family({"sections": CIFAR_SECTIONS, "stem_stride": 1, "num_classes": 10}
 
 
 def _v2(sections: Tuple[Section, ...], stem_width: int) -> Family:
-    """Released code: no lower bound in rounding widths, plain normal start values, batch norm's weight .1 (the
-    paper says .01).
+    """Released code: no lower bound in rounding widths, plain normal start values, batch norm's weight .1
+    (the paper says .01).
     """
     shared = {"width_floor": 0.0, "start_values": "normal", "bn_momentum": 0.1}
     return Family({**shared, "sections": sections, "stem_width": stem_width}, {1: 6.0})

@@ -1,5 +1,5 @@
-"""Start values, by two rules: those of arXiv 2106.03640's TensorFlow code (``truncated``) and those of the released
-code of EfficientNetV2 (``normal``, google/automl).
+"""Start values, by two rules: those of arXiv 2106.03640's TensorFlow code (``truncated``) and those of the
+released code of EfficientNetV2 (``normal``, google/automl).
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def init_weights(model: nn.Module, rule: str = "truncated") -> None:
     """Set every convolution and linear layer; norms and proxy parameters already start at their values.
 
     Variance is 2 / fan: fan-in per group for the blocks' spatial convolutions, fan-out for all others.
-    ``truncated`` cuts at 2 sigma and makes the classifier Glorot uniform; ``normal`` cuts nothing and makes it
-    uniform within 1 / sqrt(classes). Biases are 0.
+    ``truncated`` cuts at 2 sigma and makes the classifier Glorot uniform; ``normal`` cuts nothing and makes
+    it uniform within 1 / sqrt(classes). Biases are 0.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Conv2d):

@@ -38,8 +38,9 @@ class ConvSpec:
 class BlockSpec:
     """One block after scaling; ``drop_connect`` is how often its branch is dropped.
 
-    An ``mbconv`` has ``expand`` (None at a ratio of 1), ``spatial``, squeeze-excite and ``project``; a ``fused``
-    one a dense ``fused`` convolution in the place of the first three and ``project`` (None at a ratio of 1).
+    An ``mbconv`` has ``expand`` (None at a ratio of 1), ``spatial``, squeeze-excite and ``project``; a
+    ``fused`` one a dense ``fused`` convolution in the place of the first three and ``project`` (None at a
+    ratio of 1).
     """
 
     name: str

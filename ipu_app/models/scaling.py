@@ -1,9 +1,10 @@
-"""Compound scaling of EfficientNets (arXiv 1905.11946): depth, width and resolution grow by one exponent. No torch.
+"""Compound scaling of EfficientNets (arXiv 1905.11946): depth, width and resolution grow by one exponent. No
+torch.
 
-STEP 1 looks for coefficients on a grid whose forward work about doubles, STEP 2 raises them to ``phi``. The law
-counts depth * width^2 * resolution^2; what a network really costs is more at small ``phi``, because repeats round
-up: ``counts.count_multiply_adds`` of :func:`scaled_spec` is exact. The published b1 to b7 are rows of a table and
-at no ``phi``.
+STEP 1 looks for coefficients on a grid whose forward work about doubles, STEP 2 raises them to ``phi``. The
+law counts depth * width^2 * resolution^2; what a network really costs is more at small ``phi``, because
+repeats round up: ``counts.count_multiply_adds`` of :func:`scaled_spec` is exact. The published b1 to b7 are
+rows of a table and at no ``phi``.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def grid(
     return [point for point in points if round(abs(point.product - WORK), _DIGITS) <= tolerance]
 
 
-def multipliers(phi: float, coefficients: Coefficients = Coefficients()) -> Multipliers:  # noqa: B008 (frozen)
+def multipliers(phi: float, coefficients: Coefficients = Coefficients()) -> Multipliers:
     """The coefficients to the power of ``phi``."""
     return Multipliers(coefficients.alpha**phi, coefficients.beta**phi, coefficients.gamma**phi)
 
@@ -70,11 +71,12 @@ def multipliers(phi: float, coefficients: Coefficients = Coefficients()) -> Mult
 def scaled_spec(
     base: Union[EfficientNetSpec, str],
     phi: float,
-    coefficients: Coefficients = Coefficients(),  # noqa: B008 (frozen)
+    coefficients: Coefficients = Coefficients(),
 ) -> EfficientNetSpec:
     """The base network (a spec or a name), deeper and wider, for larger images: sizes to the nearest pixel.
 
-    Widths and repeats then round as the base's family has it. There is no half resolution: no paper gives one.
+    Widths and repeats then round as the base's family has it. There is no half resolution: no paper gives
+    one.
     """
     spec = make_spec(base) if isinstance(base, str) else base
     by = multipliers(phi, coefficients)

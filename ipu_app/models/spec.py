@@ -1,8 +1,9 @@
 """What an EfficientNet is, as data: size, group size, norm, padding; no torch, so that it is quick to import.
 
-Sizes and sections of both versions are in ``families.py``; group convolution with a lower expand ratio and the
-half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the proxy-normalised
-activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks and convolutions.
+Sizes and sections of both versions are in ``families.py``; group convolution with a lower expand ratio and
+the half resolutions are those of "Making EfficientNet More Efficient" (arXiv 2106.03640); the
+proxy-normalised activation is that of arXiv 2106.03743. ``layout.py`` turns a spec into its list of blocks
+and convolutions.
 """
 
 from __future__ import annotations
@@ -28,14 +29,15 @@ CHOICES = {
 class EfficientNetSpec:
     """Everything that fixes the network's function; build one with :func:`make_spec`.
 
-    Resolutions are in pixels: ``native_resolution`` to train at, ``half_resolution`` with half its pixels (None:
-    the paper gives none), ``evaluation_resolution`` to evaluate at (None: the native one). ``norm``: ``bn`` batch,
-    ``gn`` group (4 groups), ``ln`` layer (over channels and pixels), ``*_pn`` with proxy-normalised
-    activations. ``norm_grouping``: ``contiguous`` puts channel c in group c // (C / 4) (PyTorch),
-    ``strided`` in group c % 4 (the IPU's fast group norm). ``padding``: ``same`` is TensorFlow's (asymmetric
-    at stride 2), ``symmetric`` is PyTorch's k // 2. ``bn_momentum`` is the weight of the new batch in the
-    moving averages. ``width_floor``: a rounded width is never below this share of the unrounded one (0: no such
-    rule). ``start_values`` names the rule of the initial weights (see ``init.py``). Refuses, by name, values outside what is listed here.
+    Resolutions are in pixels: ``native_resolution`` to train at, ``half_resolution`` with half its pixels
+    (None: the paper gives none), ``evaluation_resolution`` to evaluate at (None: the native one). ``norm``:
+    ``bn`` batch, ``gn`` group (4 groups), ``ln`` layer (over channels and pixels), ``*_pn`` with
+    proxy-normalised activations. ``norm_grouping``: ``contiguous`` puts channel c in group c // (C / 4)
+    (PyTorch), ``strided`` in group c % 4 (the IPU's fast group norm). ``padding``: ``same`` is TensorFlow's
+    (asymmetric at stride 2), ``symmetric`` is PyTorch's k // 2. ``bn_momentum`` is the weight of the new
+    batch in the moving averages. ``width_floor``: a rounded width is never below this share of the unrounded
+    one (0: no such rule). ``start_values`` names the rule of the initial weights (see ``init.py``). Refuses,
+    by name, values outside what is listed here.
     """
 
     name: str
@@ -129,12 +131,12 @@ def make_spec(
 
     ``expand_ratio`` None means, in version 1, the paper's 6 for groups of 1 and 4 for groups of 16; for any
     other group size, and in version 2 for all, the value of 2.0, 2.5, ... 6.0 whose forward multiply-adds at
-    the native resolution come nearest to those of groups of 1 with ratio 6 (expanded widths round to multiples
-    of 8). Sections with a ratio of their own (version 2's fourth: 4) move in proportion; fused blocks keep
-    theirs, and dense convolutions. ``options`` are fields of :class:`EfficientNetSpec`: norm, norm_grouping,
-    norm_eps, bn_momentum, padding, activation, proxy_rule, proxy_nodes, start_values, num_classes, dropout,
-    drop_connect. Refuses unknown names and options, and group sizes that do not go with the widths
-    (``layout.check_group_size``).
+    the native resolution come nearest to those of groups of 1 with ratio 6 (expanded widths round to
+    multiples of 8). Sections with a ratio of their own (version 2's fourth: 4) move in proportion; fused
+    blocks keep theirs, and dense convolutions. ``options`` are fields of :class:`EfficientNetSpec`: norm,
+    norm_grouping, norm_eps, bn_momentum, padding, activation, proxy_rule, proxy_nodes, start_values,
+    num_classes, dropout, drop_connect. Refuses unknown names and options, and group sizes that do not go with
+    the widths (``layout.check_group_size``).
     """
     from ipu_app.models import counts, layout
 
