@@ -105,7 +105,7 @@ plan: $(VENV)/.run  ## estimate and rank plans for IPUS IPUs before anything com
 	@$(PY) -m ipu_app plan $(PLAN_FLAGS)
 
 plan-report: $(VENV)/.run  ## the published plans against the planner's, into benchmarks/results
-	@$(PY) -m benchmarks.plan_report $(ARGS)
+	@$(PY) -m benchmarks.published.plan_report $(ARGS)
 
 bench: $(VENV)/.bench  ## measure speed here, beside timm, torchvision, GPUs and estimates for IPUs
 	@$(PY) -m benchmarks $(call flag,SUITE,suite) $(ARGS)

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 from benchmarks.keeper import Keeper
-from benchmarks.machine import describe_machine, host_kind, usable_cores
-from benchmarks.results import FOLDER, Results, read_results, results_path
+from benchmarks.measure.machine import describe_machine, host_kind, usable_cores
+from benchmarks.measure.results import FOLDER, Results, read_results, results_path
+from benchmarks.report.table import Table
 from benchmarks.suites import SUITES, Bench, chosen_models, chosen_suites
-from benchmarks.table import Table
 
 PRINTED = (
     "Claims and what was found",
@@ -90,8 +90,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _report(results: Results, path: Path, folder: Path) -> None:
     """Print the claims and the networks, and write the report and, for its machine, the README's table."""
-    from benchmarks.readme import HOST, refresh_readme
-    from benchmarks.report import make_tables, write_report
+    from benchmarks.report.page import make_tables, write_report
+    from benchmarks.report.readme import HOST, refresh_readme
 
     tables = make_tables(results, folder)
     for table in tables:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Sequence, Tuple
 
-from benchmarks.cases import (
+from benchmarks.measure.cases import (
     CPU_BATCHES,
     LIBRARIES,
     Case,
@@ -16,8 +16,8 @@ from benchmarks.cases import (
     compiled_groups,
     network_groups,
 )
-from benchmarks.measure import measure_group
-from benchmarks.workers import Worker
+from benchmarks.measure.groups import measure_group
+from benchmarks.measure.workers import Worker
 
 Row = Dict[str, Any]
 
@@ -86,7 +86,7 @@ class Bench:
 
 def installed_libraries() -> Tuple[str, ...]:
     """Return the libraries whose networks can be measured here."""
-    from benchmarks.networks import is_installed
+    from benchmarks.measure.networks import is_installed
 
     return tuple(library for library in LIBRARIES if is_installed(library))
 
@@ -114,7 +114,7 @@ def _networks(bench: Bench) -> List[Row]:
     models = bench.models or tuple(CPU_BATCHES)
     if bench.device == "cpu":
         return bench.measure_groups(network_groups(batches={name: CPU_BATCHES[name] for name in models}))
-    from benchmarks.sweep import swept_groups
+    from benchmarks.measure.sweep import swept_groups
 
     groups = swept_groups(
         bench.make_worker, bench.say, installed=installed_libraries(), skip=bench.holds, models=models
@@ -125,26 +125,26 @@ def _networks(bench: Bench) -> List[Row]:
 def _simulator(bench: Bench) -> List[Row]:
     import torch
 
-    from benchmarks import simulator
+    from benchmarks.measure import simulator
 
     torch.set_num_threads(bench.threads)
     return _said(bench, [simulator.measure(name, rounds=7) for name in simulator.CASES])
 
 
 def _loader(bench: Bench) -> List[Row]:
-    from benchmarks import decoders
+    from benchmarks.measure import decoders
 
     return _said(bench, decoders.measure(rounds=16))
 
 
 def _paper(bench: Bench) -> List[Row]:
-    from benchmarks.paper import paper_rows
+    from benchmarks.published.paper import paper_rows
 
     return paper_rows()
 
 
 def _commands(kind: str, bench: Bench) -> List[Row]:
-    from benchmarks import commands
+    from benchmarks.measure import commands
 
     measure = {"startup": commands.measure_start_up, "planning": commands.measure_planning}[kind]
     return _said(bench, measure(rounds=5))

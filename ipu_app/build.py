@@ -26,7 +26,6 @@ from ipu_app.distributed.fleet import code_version
 from ipu_app.distributed.gradients import GradientSync
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import share_of_cores
-from ipu_app.estimates import configured_spec, phase_plan
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.norms import freeze_statistics, set_updates_per_step
@@ -39,6 +38,7 @@ from ipu_app.runtime.ipu_runtime import IpuRuntime
 from ipu_app.runtime.optimizers import OptimizerSpec
 from ipu_app.runtime.poptorch_api import load_poptorch
 from ipu_app.runtime.torch_runtime import TorchRuntime, TorchSettings
+from ipu_app.settling.phase_estimates import configured_spec, phase_plan
 from ipu_app.training.curves import Curve, published_peak, published_rho
 from ipu_app.training.trainer import PhaseSession
 from pipelines.geometry import BatchGeometry

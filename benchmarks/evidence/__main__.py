@@ -17,7 +17,7 @@ from typing import List, Optional, Sequence
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.record import make_record, write_results
 from benchmarks.evidence.settings import FULL, QUICK
-from benchmarks.results import FOLDER
+from benchmarks.measure.results import FOLDER
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -13,8 +13,8 @@ from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.spread import Sample, compare, compare_paired
 from benchmarks.evidence.timing import Steps
 from benchmarks.evidence.training import Stretch, TrainingCase, short_net
-from benchmarks.harness import Spread
-from ipu_app.parity import parity_modulus
+from benchmarks.measure.harness import Spread
+from ipu_app.models.parity import parity_modulus
 
 NAME = "half_resolution"
 NORM = "gn"

@@ -15,7 +15,7 @@ from benchmarks.evidence.jobs import Job, Row, run_jobs
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.timing import time_steps
-from benchmarks.machine import describe_machine
+from benchmarks.measure.machine import describe_machine
 from ipu_app.data.datasets import open_source
 
 Progress = Callable[[str], None]
@@ -79,8 +79,8 @@ def data() -> Dict[str, str]:
 
 def write_results(record: Dict[str, Any], settings: Settings, folder: Path) -> None:
     """Write the record as JSON, the page and the pictures."""
-    from benchmarks.evidence.plots import draw
-    from benchmarks.evidence.report import to_markdown
+    from benchmarks.evidence.page_text import to_markdown
+    from benchmarks.evidence.pictures import draw
 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evidence.json").write_text(to_json(record), encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 import torch
 
 from benchmarks.evidence.training import Stretch, TrainingCase, make_runtime
-from benchmarks.harness import ratio, take_turns, timed
+from benchmarks.measure.harness import ratio, take_turns, timed
 from ipu_app.runtime.base import StepKnobs
 
 Steps = Mapping[Any, Tuple[TrainingCase, Stretch]]

@@ -41,7 +41,7 @@ def _trace(args: argparse.Namespace) -> int:
     from pathlib import Path
 
     from ipu_app.config.load import load_config, recipe_path
-    from ipu_app.tracing import trace_phase
+    from ipu_app.runs.compilation import trace_phase
 
     path = Path(args.trace) if args.trace.endswith((".yaml", ".yml")) else recipe_path(args.trace)
     report = trace_phase(load_config(path), args.phase)

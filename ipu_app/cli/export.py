@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the files, say what each is; returns 0."""
     if args.res is not None and args.res < 32:
         raise ValueError(f"res={args.res}: must be 32 or more")
-    from ipu_app.export import export
-    from ipu_app.model_file import load_trained
+    from ipu_app.inference.export import export
+    from ipu_app.inference.trained import load_trained
 
     trained = load_trained(Path(args.run), averaged=not args.raw)
     lines = export(

@@ -99,7 +99,7 @@ def _start(command: Any) -> int:
 
 
 def _job(args: argparse.Namespace) -> Any:
-    from ipu_app.distributed.job import Job
+    from ipu_app.distributed.instances import Job
 
     command = args.command[1:] if args.command[:1] == ["--"] else args.command
     instances, replicas, ipus = args.instances, args.replicas, args.ipus_per_replica

@@ -11,9 +11,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import EfficientNetSpec, make_spec
-from pipelines.cost.hardware import ipu_target
 from pipelines.cost.layers import LayerTable
 from pipelines.cost.memory import Rejection
+from pipelines.cost.target import ipu_target
 from pipelines.estimate import StepEstimate, memory_rejections
 from pipelines.fit import FitCase, FitReport, fit_report, make_case
 from pipelines.plan import PlannedModel, SavedPlan
@@ -120,7 +120,7 @@ def recipe_report(
 ) -> PlanReport:
     """Estimate the plan that a recipe of ``configs/recipes`` trains its first phase with."""
     from ipu_app.config.load import load_config, recipe_path
-    from ipu_app.estimates import configured_spec, estimate_phase
+    from ipu_app.settling.phase_estimates import configured_spec, estimate_phase
 
     config = load_config(recipe_path(name))
     phase = next(iter(config.phases.values()))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterable
 
 if TYPE_CHECKING:
-    from ipu_app.prediction import Prediction
+    from ipu_app.inference.predict import Prediction
 
 HELP = "name what is in images, with a finished run's weights"
 
@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the likeliest classes of each image; returns 1 where no image could be read, else 0."""
     _check(args)
-    from ipu_app.model_file import load_trained
-    from ipu_app.prediction import find_images, open_classifier, predict
+    from ipu_app.inference.predict import find_images, open_classifier, predict
+    from ipu_app.inference.trained import load_trained
 
     trained = load_trained(Path(args.run), averaged=not args.raw)
     images = find_images(args.images)

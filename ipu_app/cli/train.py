@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         print(described_yaml(config), end="")
         return 0
     check_data(args, config)
-    from ipu_app.job import Start, train
+    from ipu_app.runs.job import Start, train
 
     start = Start(
         resume=Path(args.resume) if args.resume else None,

@@ -11,7 +11,7 @@ from ipu_app.cli.train import FLAGS, SWITCHES
 from ipu_app.config.asked import Asked, asked_keys, sets_batch
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
 from ipu_app.config.schema import PhaseConfig, RunConfig
-from ipu_app.estimates import configured_spec
+from ipu_app.settling.phase_estimates import configured_spec
 
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
@@ -136,7 +136,7 @@ def init_overrides(args: argparse.Namespace) -> List[str]:
     """Return what the weights of ``--init`` demand of the model and the user has not said."""
     if not args.init:
         return []
-    from ipu_app.initial import missing_overrides, needed_settings
+    from ipu_app.settling.weights_file import missing_overrides, needed_settings
 
     given = given_overrides(args)
     return missing_overrides(needed_settings(Path(args.init), given), given)

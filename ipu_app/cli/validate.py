@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     for resolution in args.res or ():
         if resolution < 32:
             raise ValueError(f"res={resolution}: must be 32 or more")
-    from ipu_app.validation import note_lines, validate_run
+    from ipu_app.inference.validate import note_lines, validate_run
 
     results = validate_run(
         Path(args.run),

@@ -5,7 +5,7 @@ what the crop's window needs: no rows below it, and at 1/2, 1/4 or 1/8 (in the D
 the window is at least that many times the wanted size. The EXIF orientation is honoured by every decoder.
 
 ``simplejpeg`` (libjpeg-turbo, static in a wheel) takes JPEGs and leaves everything else, CMYK included, to
-``pil``. It is the fastest that installs from wheels alone on Python 3.8 to 3.13: ``benchmarks/decoders.py``
+``pil``. It is the fastest that installs from wheels alone on Python 3.8 to 3.13: ``benchmarks``' suite loader
 measures it, PIL and torchvision. (PyTurboJPEG needs a system library; torchvision's decoders are deprecated
 since 0.29.) Both give the same pixels, but for training simplejpeg uses its fast arithmetic: a cropped and
 resized image then differs from PIL's by less than 2 levels of 255 on average, and by less than 3 in any one

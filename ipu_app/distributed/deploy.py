@@ -14,7 +14,7 @@ import shlex
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
-from ipu_app.distributed.job import MAX_IPUS_PER_INSTANCE, Job
+from ipu_app.distributed.instances import MAX_IPUS_PER_INSTANCE, Job
 from ipu_app.distributed.launch import launch_command
 from ipu_app.distributed.poprun import PopRunOptions
 

@@ -11,7 +11,7 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from ipu_app.distributed.job import Job
+from ipu_app.distributed.instances import Job
 from ipu_app.distributed.poprun import PopRunOptions, poprun_argv, poprun_environment
 
 LAUNCHERS = ("auto", "poprun", "torchrun", "horovodrun", "mpirun")

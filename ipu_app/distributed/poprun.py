@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Tuple
 
-from ipu_app.distributed.job import Job
+from ipu_app.distributed.instances import Job
 
 # what remote instances need from this shell, and the settings that Graphcore's multi-host examples pass on
 FORWARDED = ("LD_LIBRARY_PATH", "OPAL_PREFIX", "PATH", "CPATH", "PYTHONPATH")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from ipu_app import compat
 from ipu_app.config.load import load_config
-from ipu_app.model_file import load_trained
+from ipu_app.inference.trained import load_trained
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 
 ROOT = Path(__file__).resolve().parents[2]

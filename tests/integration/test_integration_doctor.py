@@ -12,8 +12,8 @@ from ipu_app.build import make_workers
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import DataConfig
 from ipu_app.environment import share_of_cores
-from ipu_app.host_rate import host_lines
-from ipu_app.tracing import trace_phase
+from ipu_app.runs.compilation import trace_phase
+from ipu_app.runs.host_rate import host_lines
 
 CONFIG = """
 model: {name: cifar, group_size: 16, norm: ln_pn}

@@ -13,7 +13,7 @@ from integration_images import CLASSES, ImagesRun
 
 from ipu_app import compat
 from ipu_app.__main__ import main
-from ipu_app.model_file import ModelFile, TrainedModel, load_trained
+from ipu_app.inference.trained import ModelFile, TrainedModel, load_trained
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
 from ipu_app.training.checkpoint import find_checkpoints
@@ -88,7 +88,7 @@ def test_torchvision_loads_what_is_exported_for_it(tmp_path: Path) -> None:
     torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
     from safetensors.torch import load_file
 
-    from ipu_app.export import export
+    from ipu_app.inference.export import export
 
     torch.manual_seed(0)
     spec = make_spec("b0", norm="bn", padding="symmetric", norm_eps=1e-5, num_classes=3)

@@ -15,7 +15,7 @@ from ipu_app.__main__ import main
 from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
 from ipu_app.config.load import load_config
-from ipu_app.initial import needed_settings
+from ipu_app.settling.weights_file import needed_settings
 from ipu_app.training.checkpoint import find_checkpoints
 
 

@@ -16,13 +16,13 @@ from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
 from ipu_app.config.load import CONFIGS, load_config, save_config
 from ipu_app.distributed.comm import SingleComm
-from ipu_app.estimates import configured_spec
 from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.parity import nearest_agreeing, parity_modulus, parity_warnings
 from ipu_app.models.spec import SIZES, make_spec
-from ipu_app.opening import resolution_lines
-from ipu_app.parity import nearest_agreeing, parity_modulus, parity_warnings
+from ipu_app.runs.lines import resolution_lines
 from ipu_app.runtime.base import StepKnobs
-from ipu_app.start import Start
+from ipu_app.settling.origin import Start
+from ipu_app.settling.phase_estimates import configured_spec
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 from ipu_app.training.sinks import read_rows
 

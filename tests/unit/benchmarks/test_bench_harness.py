@@ -6,7 +6,7 @@ from typing import Dict, List
 
 import pytest
 
-from benchmarks.harness import Spread, fastest_of, ratio, significant, take_turns, timed
+from benchmarks.measure.harness import Spread, fastest_of, ratio, significant, take_turns, timed
 
 
 class Clock:

@@ -8,10 +8,10 @@ from typing import Any, List, Optional, Sequence
 
 import pytest
 
-from benchmarks import decoders
-from benchmarks.decoders import NEEDS, describe_images, measure
-from benchmarks.machine import describe_machine
-from benchmarks.make_tree import photographs
+from benchmarks.measure import decoders
+from benchmarks.measure.decoders import NEEDS, describe_images, measure
+from benchmarks.measure.machine import describe_machine
+from benchmarks.measure.make_tree import photographs
 
 
 class Without(importlib.machinery.PathFinder):

@@ -12,9 +12,9 @@ from typing import Any, Dict
 
 import pytest
 
-from benchmarks.readme import BEGIN, END, HOST, README, readme_block, refresh_readme, with_block
-from benchmarks.report import write_report
-from benchmarks.results import read_results, results_path
+from benchmarks.measure.results import read_results, results_path
+from benchmarks.report.page import write_report
+from benchmarks.report.readme import BEGIN, END, HOST, README, readme_block, refresh_readme, with_block
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PHONE, DESKTOP = 390, 1300

@@ -9,11 +9,13 @@ from typing import Any, Dict, List
 
 import pytest
 
-from benchmarks.bars import BARS, bar_rows
-from benchmarks.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
-from benchmarks.estimates import fit_note
-from benchmarks.machine import describe_machine, host_kind
-from benchmarks.network_tables import (
+from benchmarks.measure.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
+from benchmarks.measure.machine import describe_machine, host_kind
+from benchmarks.measure.results import add_suite, gpu_results, read_results, results_path
+from benchmarks.published.paper import paper_row, published_accuracies
+from benchmarks.report.claims import BARS, bar_rows
+from benchmarks.report.ipu_estimates import fit_note
+from benchmarks.report.network_tables import (
     Beside,
     grid_table,
     networks_table,
@@ -21,12 +23,10 @@ from benchmarks.network_tables import (
     published_cells,
     recipe_table,
 )
-from benchmarks.paper import paper_row, published_accuracies
-from benchmarks.paper_plot import published_points
-from benchmarks.report import write_report
-from benchmarks.results import add_suite, gpu_results, read_results, results_path
-from benchmarks.table import NOT_MEASURED
-from benchmarks.tables import bars_table, loader_table, paper_table, published_table
+from benchmarks.report.page import write_report
+from benchmarks.report.paper_plot import published_points
+from benchmarks.report.table import NOT_MEASURED
+from benchmarks.report.tables import bars_table, loader_table, paper_table, published_table
 from ipu_app.cli.planning import published_fit
 from pipelines.published import published_runs, published_throughputs
 

@@ -10,15 +10,15 @@ from typing import Any, Dict, Iterator, List
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.as_trained import make_recipe_step
-from benchmarks.cases import Case, Group, cell_of
 from benchmarks.keeper import Keeper
-from benchmarks.machine import describe_machine
-from benchmarks.measure import measure_group
-from benchmarks.results import add_suite, read_results, rows_of
+from benchmarks.measure.as_trained import make_recipe_step
+from benchmarks.measure.cases import Case, Group, cell_of
+from benchmarks.measure.groups import measure_group
+from benchmarks.measure.machine import describe_machine
+from benchmarks.measure.results import add_suite, read_results, rows_of
+from benchmarks.measure.sweep import best_setting, swept_groups
+from benchmarks.measure.workers import CaseFailed, Worker
 from benchmarks.suites import Bench, Row, Suite, chosen_models, chosen_suites
-from benchmarks.sweep import best_setting, swept_groups
-from benchmarks.workers import CaseFailed, Worker
 
 TINY = Case(resolution=32, batch=2, group_size=16, norm="gn", expand_ratio=4.0)
 

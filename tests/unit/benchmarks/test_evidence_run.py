@@ -10,12 +10,12 @@ import pytest
 
 from benchmarks.evidence.__main__ import main
 from benchmarks.evidence.jobs import Job, run_jobs
+from benchmarks.evidence.page_text import to_markdown
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.power import PowerCase
-from benchmarks.evidence.report import to_markdown
 from benchmarks.evidence.settings import FULL, QUICK
 from benchmarks.evidence.training import Stretch, TrainingCase, make_runtime, train
-from benchmarks.results import FOLDER
+from benchmarks.measure.results import FOLDER
 
 TINY = TrainingCase(
     net="short",

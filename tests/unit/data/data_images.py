@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.make_tree import photographs
+from benchmarks.measure.make_tree import photographs
 
 
 def photograph(width: int = 160, height: int = 120, name: str = "china") -> Any:

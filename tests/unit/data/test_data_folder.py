@@ -7,7 +7,7 @@ import os
 import pytest
 from data_images import exif, jpeg, photograph, png, write_tree
 
-from benchmarks.make_tree import make_tree
+from benchmarks.measure.make_tree import make_tree
 from ipu_app.data.datasets import open_dataset
 from ipu_app.data.folder import FolderSource
 from ipu_app.data.manifest import default_cache_dir, load_table, scan_classes

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ipu_app.__main__ import main
-from ipu_app.distributed.job import Job
+from ipu_app.distributed.instances import Job
 from ipu_app.distributed.launch import choose_launcher, launch_command
 from ipu_app.distributed.poprun import PopRunOptions
 from pipelines.geometry import BatchGeometry

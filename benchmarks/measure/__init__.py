@@ -1,0 +1,1 @@
+"""How speed is measured: cases, turns, processes, and the files of results."""

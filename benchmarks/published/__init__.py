@@ -1,0 +1,1 @@
+"""What was published, and the planner's plans and estimates beside it."""

@@ -1,0 +1,1 @@
+"""What is made of the results: claims, tables, pictures, a page."""

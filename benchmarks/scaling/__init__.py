@@ -1,0 +1,1 @@
+"""Estimates from one POD to many."""

@@ -1,0 +1,177 @@
+"""Classify image files with a trained network, on CPU, CUDA or IPU."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from ipu_app import build
+from ipu_app.config.load import load_config
+from ipu_app.config.schema import PhaseConfig
+from ipu_app.data import transforms
+from ipu_app.data.decode import choose_decoder, open_image
+from ipu_app.data.pixel_ops import choose_pixel_ops
+from ipu_app.data.source import UnreadableImageError
+from ipu_app.inference.trained import ModelFile, TrainedModel
+from ipu_app.settling.origin import run_dir_of
+from pipelines.geometry import BatchGeometry
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+LIST_SUFFIX = ".txt"
+DEVICES = ("auto", "ipu", "cuda", "cpu")
+_TORCH_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The likeliest classes of one image with their probabilities (0..1), or why it could not be read."""
+
+    image: str
+    top: Tuple[Tuple[str, float], ...] = ()
+    problem: str = ""
+
+    def lines(self) -> List[str]:
+        """Return lines for a person."""
+        if self.problem:
+            return [f"{self.image}: can not be read ({self.problem})"]
+        return [self.image, *(f"  {share:7.2%}  {name}" for name, share in self.top)]
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data."""
+        if self.problem:
+            return {"image": self.image, "problem": self.problem}
+        top = [{"class": name, "probability": round(share, 6)} for name, share in self.top]
+        return {"image": self.image, "top": top}
+
+
+def find_images(arguments: Sequence[str]) -> List[Path]:
+    """Return the images that arguments name: files, folders (searched), and .txt lists with one path a line.
+
+    Paths in a list are relative to its folder. Refuses what is not there and a folder without images.
+    """
+    found: List[Path] = []
+    for argument in arguments:
+        path = Path(argument)
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not inside:
+                raise ValueError(f"image={path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+            found += inside
+        elif path.suffix.lower() == LIST_SUFFIX and path.is_file():
+            found += _listed(path)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ValueError(f"image={path}: no such file or folder")
+    return found
+
+
+def _listed(path: Path) -> List[Path]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"image={path}: not a list of paths in UTF-8 text") from error
+    found = [path.parent / line.strip() for line in lines if line.strip()]
+    if not found:
+        raise ValueError(f"image={path}: no paths in this list")
+    return found
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """``logits`` of ``batch`` uint8 images (N, 3, H, W) at most, float32 (N, K); ``device`` in words."""
+
+    logits: Callable[[Tensor], Tensor]
+    batch: int
+    device: str
+
+
+@contextlib.contextmanager
+def open_classifier(trained: TrainedModel, run: Path, *, device: str, number: int) -> Iterator[Classifier]:
+    """Make a device ready to classify ``number`` images with the network of a run, and give it back.
+
+    ``auto`` is CUDA, else the CPU: for a few images an IPU would compile longer than they take.
+    """
+    kind = _choose(device)
+    if kind != "ipu":
+        graph = trained.logits_graph().to(kind)
+        yield Classifier(lambda images: graph(images.to(kind)).cpu(), _TORCH_BATCH, kind)
+        return
+    config = load_config(run_dir_of(run).config)
+    phase = list(config.phases.values())[-1]
+    geometry = inference_geometry(phase, number)
+    parts = build.make_parts(config, phase, trained.file.spec, (geometry, geometry), initialise=False)
+    runtime = build.make_runtime("ipu", config, phase, replace(parts, eval_graph=trained.logits_graph()))
+
+    def logits(images: Tensor) -> Tensor:
+        padding = images.new_zeros(geometry.samples_per_batch - len(images), *images.shape[1:])
+        found: Tensor = runtime.eval_outputs(torch.cat([images, padding]))
+        return found[: len(images)]
+
+    try:
+        yield Classifier(logits, geometry.samples_per_batch, runtime.info.description)
+    finally:
+        runtime.close()
+
+
+def inference_geometry(phase: PhaseConfig, number: int) -> BatchGeometry:
+    """Return the geometry of one replica that is not larger than ``number`` images need."""
+    stages = len(phase.pipeline.splits) + 1
+    micro = min(phase.batch.eval_micro or phase.batch.micro, -(-number // stages))
+    return BatchGeometry(micro, 1, 1, stages, 1)
+
+
+def _choose(device: str) -> str:
+    if device not in DEVICES:
+        raise ValueError(f"device={device!r}: choose one of {', '.join(DEVICES)}")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise ValueError("device='cuda': there is no CUDA device here")
+    if device == "auto":
+        return "cuda" if available else "cpu"
+    return device
+
+
+def predict(
+    trained: TrainedModel, images: Sequence[Path], classifier: Classifier, *, resolution: int, top: int = 5
+) -> Iterator[Prediction]:
+    """Classify images in order, a batch at a time; one that can not be read gives a problem, not an error."""
+    for start in range(0, len(images), classifier.batch):
+        paths = images[start : start + classifier.batch]
+        read = [_read(path, trained.file, resolution) for path in paths]
+        pixels = [item for item in read if isinstance(item, Tensor)]
+        rows = iter(_classify(classifier, torch.stack(pixels), trained.file.classes, top) if pixels else ())
+        for path, item in zip(paths, read):
+            if isinstance(item, Tensor):
+                yield Prediction(str(path), next(rows))
+            else:
+                yield Prediction(str(path), problem=item)
+
+
+def _classify(
+    classifier: Classifier, images: Tensor, classes: Sequence[str], top: int
+) -> List[Tuple[Tuple[str, float], ...]]:
+    with torch.no_grad():
+        shares = classifier.logits(images).softmax(1)
+    values, places = shares.topk(min(top, len(classes)), dim=1)
+    return [
+        tuple((classes[place], share) for place, share in zip(row_places, row_values))
+        for row_places, row_values in zip(places.tolist(), values.tolist())
+    ]
+
+
+def _read(path: Path, file: ModelFile, resolution: int) -> Any:
+    """Return the image as a uint8 tensor (3, resolution, resolution), or a text: why it can not be read."""
+    try:
+        image = open_image(path.read_bytes(), choose_decoder("auto"))
+        return transforms.evaluate(image, resolution, file.shorter_side(resolution), ops=choose_pixel_ops())
+    except UnreadableImageError as error:
+        return re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or "not an image"
+    except OSError as error:
+        return error.strerror or type(error).__name__

@@ -1,0 +1,113 @@
+"""``model.json`` of a run: what its network takes besides the weights, so that no training data is needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Mapping, Tuple
+
+from ipu_app.config.schema import RunConfig
+from ipu_app.data.transforms import Preprocess as ImagePreprocess
+from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.train_graph import LogitsGraph, Preprocess
+from ipu_app.runtime.base import Weights
+from ipu_app.settling.origin import find_checkpoint, run_dir_of
+from ipu_app.training import checkpoint as checkpoints
+from ipu_app.training.rundir import read_json, write_json
+from ipu_app.training.trainer import PhaseSession
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A trained network's spec, class names and input.
+
+    ``resolution`` in pixels is that of the run's last phase; ``normalise`` names the input's normalisation;
+    ``whole_images``: images are resized whole (those of a few dozen pixels), not centre-cropped.
+    """
+
+    spec: EfficientNetSpec
+    classes: Tuple[str, ...]
+    resolution: int
+    normalise: str
+    whole_images: bool
+
+    def shorter_side(self, resolution: int) -> int:
+        """Return the pixels to which an image's shorter side is resized before the centre crop."""
+        return resolution if self.whole_images else ImagePreprocess(resolution).shorter_side
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return plain data for JSON."""
+        return {
+            "format": FORMAT,
+            "spec": self.spec.to_dict(),
+            "classes": list(self.classes),
+            "resolution": self.resolution,
+            "normalise": self.normalise,
+            "whole_images": self.whole_images,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], source: str) -> ModelFile:
+        """Return what ``to_dict`` described; ``source`` names it in messages."""
+        if data.get("format") != FORMAT:
+            raise ValueError(f"{source}: format {data.get('format')!r}, this version reads {FORMAT}")
+        return cls(
+            spec=EfficientNetSpec.from_dict(data["spec"]),
+            classes=tuple(data["classes"]),
+            resolution=data["resolution"],
+            normalise=data["normalise"],
+            whole_images=data["whole_images"],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write ``model.json``."""
+        write_json(path, self.to_dict())
+
+
+def describe_model_file(config: RunConfig, session: PhaseSession) -> ModelFile:
+    """Return what a run that begins with this phase will leave."""
+    last = list(config.phases.values())[-1]
+    return ModelFile(
+        spec=session.spec,
+        classes=tuple(session.train_set.classes),
+        resolution=last.resolution or session.spec.native_resolution,
+        normalise=config.data.normalise,
+        whole_images=session.train_set.source.small,
+    )
+
+
+def load_model_file(path: Path) -> ModelFile:
+    """Read a ``model.json``; refuse a missing or a foreign one."""
+    if not path.is_file():
+        raise ValueError(
+            f"run={path.parent}: no {path.name} there, which holds the class names; train it anew"
+        )
+    return ModelFile.from_dict(read_json(path), str(path))
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A run's network: its description, its weights, and in words which weights they are."""
+
+    file: ModelFile
+    weights: Weights
+    origin: str
+
+    def logits_graph(self) -> LogitsGraph:
+        """Return the network with its input's normalisation, ready to classify uint8 images."""
+        model = EfficientNet(self.file.spec, initialise=False)
+        model.load_state_dict(self.weights)
+        return LogitsGraph(model, preprocess=Preprocess(normalise=self.file.normalise)).eval()
+
+
+def load_trained(path: Path, *, averaged: bool = True) -> TrainedModel:
+    """Return the newest model of a run, or the one of a checkpoint where that is given."""
+    checkpoint = find_checkpoint(path)
+    return TrainedModel(
+        load_model_file(run_dir_of(path).model),
+        checkpoints.load_weights(checkpoint, averaged=averaged),
+        checkpoints.describe_weights(checkpoint, averaged=averaged),
+    )

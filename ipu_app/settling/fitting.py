@@ -1,0 +1,138 @@
+"""Makes a run fit: numeric type and micro-batches for the device's memory, batches for the number of images.
+
+What is chosen goes into the configuration, and so into the run's ``config.yaml``: a run that is continued
+takes the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Dict, List, NamedTuple, Tuple
+
+from ipu_app.config.asked import Asked
+from ipu_app.config.batches import micro_batches, same_batch, smaller_batch
+from ipu_app.config.schema import PhaseConfig, RunConfig
+from ipu_app.distributed.comm import Comm
+from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.runtime.device_memory import free_memory_bytes, settle_autocast
+from ipu_app.settling.phase_estimates import configured_spec
+
+# Peak memory of training over the outputs of all convolutions. Measured on a CPU: B0, groups of 16, LN+PN at
+# 224 px takes 100 MB more for each image of the micro-batch, in float32, at 4.97 M such outputs. In autocast
+# 56 % of what is kept for the backward pass; CUDA's norms stay wide, so that 75 % is reckoned with.
+BYTES_PER_OUTPUT = {"off": 20.0, "bfloat16": 15.0, "float16": 15.0}
+LIVE_OUTPUTS = 3  # layers that do not learn keep nothing; alive are about so many outputs of the largest
+PROCESS_BYTES = 1.0e9  # weights, gradients, optimiser and libraries; 0.75 GB measured for B0 on a CPU
+USED_SHARE = 0.85  # of the free memory: estimates err, and others come and go
+
+
+class Fitted(NamedTuple):
+    """A configuration that fits, and what to tell the user of the changes."""
+
+    config: RunConfig
+    lines: Tuple[str, ...] = ()
+
+
+def fit_to_memory(config: RunConfig, device: str, free_bytes: float, asked: Asked, comm: Comm) -> Fitted:
+    """Choose each phase's micro-batch on CPU and CUDA by what is estimated to fit into ``free_bytes``.
+
+    ``batch.torch_micro`` is the most it takes; typed by the user, it is taken as it is.
+    """
+    if device == "ipu":
+        return Fitted(config)
+    autocast = settle_autocast(config.device.autocast, device)
+    config = replace(config, device=replace(config.device, autocast=autocast))
+    phases, lines = dict(config.phases), []
+    for name, phase in config.phases.items():
+        spec = configured_spec(config.model)
+        image_bytes = bytes_per_image(spec, phase, autocast)
+        room = max(0.0, USED_SHARE * free_bytes - PROCESS_BYTES)
+        chosen = _micro(phase, room / image_bytes, comm.size, asked)
+        phases[name] = replace(phase, batch=replace(phase.batch, torch_micro=chosen))
+        demand = image_bytes * chosen + PROCESS_BYTES
+        lines += _memory_lines(phase, chosen, image_bytes, demand, free_bytes)
+        if config.model.norm == "bn" and chosen != phase.batch.micro:
+            lines.append(
+                f"note: phase {name}: batch norm takes its statistics over micro-batches of {chosen} here"
+            )
+    return Fitted(replace(config, phases=phases), tuple(lines))
+
+
+def free_bytes_everywhere(device: str, comm: Comm, local_size: int) -> float:
+    """Return the least free memory that a process of this job has for itself, alike on all of them."""
+    own = free_memory_bytes(device) / (local_size if device == "cpu" else 1)
+    return min(comm.all_sum([own if rank == comm.rank else 0.0 for rank in range(comm.size)]))
+
+
+def bytes_per_image(spec: EfficientNetSpec, phase: PhaseConfig, autocast: str) -> float:
+    """Estimate the memory that each image of a training micro-batch takes, in bytes."""
+    resolution = phase.resolution or spec.native_resolution
+    outputs = conv_outputs(spec, resolution)
+    names = list(outputs)
+    start = names.index(phase.trainable) if phase.trainable in names else 0
+    learning = sum(outputs[name] for name in names[start:])
+    frozen = max((outputs[name] for name in names[:start]), default=0)
+    pixels = 3 * 4 * resolution**2
+    width = 4 if autocast == "off" else 2
+    return pixels + BYTES_PER_OUTPUT[autocast] * learning + LIVE_OUTPUTS * width * frozen
+
+
+def conv_outputs(spec: EfficientNetSpec, resolution: int) -> Dict[str, int]:
+    """Return the elements that the convolutions of each block put out for one image."""
+    size = resolution
+    blocks = [("block0", [stem_conv(spec)])]
+    blocks += [(block.name, list(block.convs)) for block in block_specs(spec)]
+    found = {}
+    for name, convs in [*blocks, ("Top", [top_conv(spec)])]:
+        found[name] = 0
+        for conv in convs:
+            size = math.ceil(size / conv.stride)
+            found[name] += conv.out_channels * size**2
+    return found
+
+
+def fit_to_images(config: RunConfig, num_images: int, *, instances: int, device: str) -> Fitted:
+    """Make the batch of each phase small enough for a small data set, where that is possible."""
+    phases, lines = dict(config.phases), []
+    for name, phase in config.phases.items():
+        if phase.batch.global_batch * phase.batch.device_iterations <= num_images:
+            continue
+        batch = smaller_batch(phase, num_images, instances=instances, on_ipus=device == "ipu")
+        if batch is None:
+            continue
+        phases[name] = replace(phase, batch=batch)
+        micro, accumulation, replicas, _ = same_batch(batch)
+        lines.append(
+            f"batch: {num_images} images are few for steps of {phase.batch.global_batch}; phase {name} takes "
+            f"{batch.global_batch} (micro-batch {micro} x accumulation {accumulation} x replicas {replicas}; "
+            f"your own: --set phases.{name}.batch.accumulation=...)"
+        )
+    return Fitted(replace(config, phases=phases), tuple(lines))
+
+
+def _micro(phase: PhaseConfig, most: float, instances: int, asked: Asked) -> int:
+    cap = phase.batch.torch_micro or phase.batch.micro
+    key = f"phases.{phase.name}.batch.torch_micro"
+    if asked.has(key):
+        return cap
+    sizes = micro_batches(phase, instances, cap)
+    if not sizes:
+        return cap  # refused by name where the geometry is made
+    return next((size for size in sizes if size <= most), sizes[-1])
+
+
+def _memory_lines(
+    phase: PhaseConfig, chosen: int, image_bytes: float, demand: float, free_bytes: float
+) -> List[str]:
+    cap = phase.batch.torch_micro or phase.batch.micro
+    facts = f"estimated {image_bytes / 1e6:.0f} MB an image, {free_bytes / 1e9:.1f} GB free"
+    if demand > free_bytes:
+        return [
+            f"warning: phase {phase.name}: micro-batch {chosen} may not fit ({facts}); "
+            f"a smaller one is --set phases.{phase.name}.batch.torch_micro=N, or lower the resolution"
+        ]
+    if chosen < cap:
+        return [f"memory: phase {phase.name}: micro-batch {chosen} instead of {cap} ({facts}); same steps"]
+    return []
