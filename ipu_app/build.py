@@ -42,6 +42,7 @@ from ipu_app.settling.phase_estimates import configured_spec, phase_plan
 from ipu_app.training.curves import Curve, published_peak, published_rho
 from ipu_app.training.trainer import PhaseSession
 from pipelines.geometry import BatchGeometry
+from pipelines.words import counted
 
 Environ = Mapping[str, str]
 SAMPLE_IMAGES = 16  # at most so many are shown to trackers
@@ -289,7 +290,7 @@ def make_session(
         averaging=phase.averaging,
         spec=spec,
         model_description=describe_model(spec, resolution),
-        data_description=f"{train_set.describe()}; validation: {len(val_set)} images",
+        data_description=f"{train_set.describe()}; validation: {counted(len(val_set), 'image')}",
         data_content=f"train: {train_set.content()}\nval: {val_set.content()}",
         data_problems=data_problems({"train": train_set, "val": val_set}),
         data_notes=lambda: skipped_notes({"train": train_set, "val": val_set}),
@@ -324,7 +325,7 @@ def describe_model(spec: EfficientNetSpec, resolution: int) -> str:
     multiply_adds = sum(count_multiply_adds(spec, resolution).values())
     return (
         f"EfficientNet-{spec.name.upper()}, group size {spec.group_size}, expand ratio "
-        f"{spec.expand_ratio:g}, norm {spec.norm}, {resolution} px, {spec.num_classes} classes: "
+        f"{spec.expand_ratio:g}, norm {spec.norm}, {resolution} px, {counted(spec.num_classes, 'class')}: "
         f"{parameters / 1e6:.2f} M parameters, {multiply_adds / 1e6:.1f} M multiply-adds an image forward"
     )
 
@@ -343,7 +344,7 @@ def skipped_notes(datasets: Mapping[str, ImageDataset]) -> List[str]:
     for split, dataset in datasets.items():
         if dataset.num_skipped:
             names = ", ".join(dataset.skipped(3))
-            notes.append(f"{split}: {dataset.num_skipped} unreadable images were skipped ({names})")
+            notes.append(f"{split}: {counted(dataset.num_skipped, 'unreadable image')} skipped ({names})")
     return notes
 
 

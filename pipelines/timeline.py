@@ -8,6 +8,7 @@ from typing import Any, List, Sequence, Tuple
 
 from pipelines.estimate import StepEstimate
 from pipelines.schedule import Phase, phase_seconds, pipeline_phases
+from pipelines.words import counted
 
 COLOURS = {"forward": "#4c78a8", "recompute": "#9ecae9", "backward": "#f58518"}
 MEMORY_PARTS = (
@@ -68,13 +69,9 @@ def _caption(estimate: StepEstimate) -> str:
     return (
         f"estimated (expected error {estimate.error_pct:.0f} %): {estimate.images_per_s:.0f} images/s, step "
         f"{1e3 * estimate.step_s:.1f} ms = {geometry.accumulation} micro-batches of {geometry.micro_batch} "
-        f"on each of {_counted(geometry.total_replicas, 'replica')} of "
-        f"{_counted(estimate.plan.num_stages, 'IPU')}"
+        f"on each of {counted(geometry.total_replicas, 'replica')} of "
+        f"{counted(estimate.plan.num_stages, 'IPU')}"
     )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _shown_accumulation(estimate: StepEstimate) -> int:

@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     if args.emit is not None:
         return _emit(args, job, popruns)
     _refuse_unused(args)
-    launcher = choose_launcher(args.launcher, job, _which)
+    launcher = choose_launcher(args.launcher, job, _which, dry=args.dry_run)
     command = launch_command(launcher, job, python=sys.executable, options=popruns)
     if args.dry_run:
         print(command.shell())

@@ -45,6 +45,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{split}: {images} in {shards}, {size / 1e6:.1f} MB")
         if part.skipped:
             names = ", ".join(part.skipped[:5]) + (", ..." if len(part.skipped) > 5 else "")
-            print(f"{split}: {len(part.skipped)} unreadable images left out: {names}")
-    print(f"wrote {os.fspath(args.out)}: {len(next(iter(sources.values())).classes)} classes")
+            print(f"{split}: {counted(len(part.skipped), 'unreadable image')} left out: {names}")
+    print(f"wrote {os.fspath(args.out)}: {counted(len(next(iter(sources.values())).classes), 'class')}")
     return 0

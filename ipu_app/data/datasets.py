@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from pipelines.words import counted
+
 from . import transforms
 from .cifar import CifarSource, find_cifar
 from .decode import ArrayImage, OpenImage, choose_decoder, open_image
@@ -88,8 +90,8 @@ class ImageDataset(Dataset):
         """One line: what the data are, how many images and classes, and their hash."""
         source = self.source
         return (
-            f"{source.location}: {len(source)} images, {self.num_classes} classes, {source.kind}, "
-            f"manifest {source.manifest_hash[:12]}"
+            f"{source.location}: {counted(len(source), 'image')}, {counted(self.num_classes, 'class')}, "
+            f"{source.kind}, manifest {source.manifest_hash[:12]}"
         )
 
     def content(self) -> str:

@@ -38,11 +38,14 @@ class LaunchCommand:
         return " ".join([*assignments, *(shlex.quote(word) for word in self.argv)])
 
 
-def choose_launcher(requested: str, job: Job, which: Callable[[str], Optional[str]]) -> str:
+def choose_launcher(
+    requested: str, job: Job, which: Callable[[str], Optional[str]], *, dry: bool = False
+) -> str:
     """Resolve "auto": PopRun where it is installed, else torchrun; horovodrun for several hosts.
 
     ``which`` tells whether a program is installed (``shutil.which``). torchrun does not reach other hosts by
-    itself: ask for it by name, and start the same command on each of them.
+    itself: ask for it by name, and start the same command on each of them. ``dry``: nothing is started here,
+    so several hosts are thought to have what they need, PopRun for IPUs.
     """
     if requested not in LAUNCHERS:
         raise ValueError(f"launcher={requested!r}: choose one of {list(LAUNCHERS)}")
@@ -54,6 +57,8 @@ def choose_launcher(requested: str, job: Job, which: Callable[[str], Optional[st
         return "torchrun"
     if which("horovodrun"):
         return "horovodrun"
+    if dry:
+        return "poprun" if job.ipus_per_replica else "horovodrun"
     raise ValueError(
         "launcher='auto': several hosts need poprun or horovodrun on the PATH; "
         "or take torchrun and run the same command on each host"

@@ -144,7 +144,7 @@ def test_a_corrupt_image_is_skipped_counted_and_reported(
     words = ["--config", str(tiny), "--data", str(data), "--device", "cpu", "--epochs", "1"]
     words += ["--set", "phases.train.batch.micro=1", "--set", "phases.train.batch.torch_micro=4"]
     assert train(*words, "--set", "data.workers=1", runs=tmp_path) == 0
-    assert "1 unreadable images were skipped" in capsys.readouterr().out
+    assert "1 unreadable image skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -52,10 +52,7 @@ def test_a_bad_tree_is_reported_and_trained_on(
     ):
         assert note in before
     assert f"{bad_tree}/train: 31 images, 4 classes" in before
-    assert (
-        "val: 3 unreadable images were skipped (val/red/cut.jpg, val/red/empty.jpg, val/red/text.jpg)"
-        in after
-    )
+    assert "val: 3 unreadable images skipped (val/red/cut.jpg, val/red/empty.jpg, val/red/text.jpg)" in after
     assert "validation top-1" in after and "on 28 images" in after
 
 

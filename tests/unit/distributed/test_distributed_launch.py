@@ -265,3 +265,9 @@ def test_numbers_that_the_plan_was_not_made_for_are_refused(
 def test_poprun_options_check_themselves() -> None:
     with pytest.raises(ValueError, match="vipu_server_port=0: must be 1 or more"):
         PopRunOptions(vipu_server_port=0)
+
+
+@pytest.mark.parametrize("ipus, expected", [(2, "poprun"), (None, "horovodrun")])
+def test_a_dry_run_for_several_hosts_needs_nothing_installed(ipus: Optional[int], expected: str) -> None:
+    job = Job(("train",), instances=2, replicas=2, ipus_per_replica=ipus, hosts=("a", "b"))
+    assert choose_launcher("auto", job, lambda program: None, dry=True) == expected
