@@ -1,23 +1,31 @@
 """Weights from and to torchvision's and timm's EfficientNets (batch norm, groups of 1, expand ratio 6).
 
 The three families of published weights differ in padding and in the norm's epsilon, so that each needs its
-own spec (:func:`published_spec`): torchvision's (symmetric; 1e-5, but 1e-3 in b5 to b7), timm's
-``efficientnet_b*`` (symmetric, 1e-5) and timm's ``tf_efficientnet_b*`` (SAME, 1e-3). State dicts are plain;
-neither library is imported.
+own spec (:func:`published_spec`): torchvision's (symmetric; 1e-5, but 1e-3 in b5 to b7 and in version 2),
+timm's ``efficientnet_b*`` (symmetric, 1e-5) and timm's ``tf_efficientnet_b*``, ``tf_efficientnetv2_*`` (SAME,
+1e-3). Of version 2 torchvision has s, m and l; timm's symmetric ``efficientnetv2_*`` were published without
+weights. State dicts are plain; neither library is imported.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Set, Tuple
 
 import torch
 from torch import nn
 
-from ipu_app.models.layout import block_specs, top_conv
+from ipu_app.models.layout import BlockSpec, block_places, block_specs, top_conv
 from ipu_app.models.spec import SIZES, EfficientNetSpec, make_spec
 
 NORM_LEAVES = ("weight", "bias", "running_mean", "running_var")
-FAMILIES = ("torchvision", "timm", "timm_tf")
+_FIRST = tuple(f"b{size}" for size in range(8))
+PUBLISHED = {  # the networks of each family
+    "torchvision": (*_FIRST, "v2-s", "v2-m", "v2-l"),
+    "timm": _FIRST,
+    "timm_tf": (*_FIRST, *(name for name in SIZES if name.startswith("v2-"))),
+}
+FAMILIES = tuple(PUBLISHED)
+_WIDE_EPS = {"torchvision": ("b5", "b6", "b7", "v2-s", "v2-m", "v2-l"), "timm": (), "timm_tf": tuple(SIZES)}
 
 
 class ModulePair(NamedTuple):
@@ -29,37 +37,54 @@ class ModulePair(NamedTuple):
 
 
 def published_spec(name: str, family: str, **options: Any) -> EfficientNetSpec:
-    """The spec under which ``family``'s weights (torchvision, timm, timm_tf) of b0 to b7 mean what they
+    """The spec under which ``family``'s weights (torchvision, timm, timm_tf) of a network mean what they
     meant there.
+
+    Refuses networks that the family has no weights of.
     """
-    if family not in FAMILIES:
+    if family not in PUBLISHED:
         raise ValueError(f"family={family!r}: choose one of {', '.join(FAMILIES)}")
-    spec = make_spec(name, norm="bn", **options)
-    if family == "timm_tf":
-        return make_spec(name, norm="bn", padding="same", norm_eps=1e-3, **options)
-    wide = family == "torchvision" and spec.name in ("b5", "b6", "b7")
-    return make_spec(name, norm="bn", padding="symmetric", norm_eps=1e-3 if wide else 1e-5, **options)
+    key = make_spec(name).name
+    if key not in PUBLISHED[family]:
+        raise ValueError(
+            f"model={name!r}: {family} has no weights of it; choose one of {', '.join(PUBLISHED[family])}"
+        )
+    eps = 1e-3 if key in _WIDE_EPS[family] else 1e-5
+    padding = "same" if family == "timm_tf" else "symmetric"
+    return make_spec(key, norm="bn", padding=padding, norm_eps=eps, **options)
+
+
+def families_of(library: str, name: str) -> List[str]:
+    """The families of a library (torchvision or timm) that have the network; the first is the likeliest."""
+    return [each for each, names in PUBLISHED.items() if each.startswith(library) and name in names]
 
 
 def identify_weights(state: Mapping[str, torch.Tensor]) -> Tuple[str, str]:
-    """The library (torchvision or timm) and the size (b0 to b7) of a state dict; refuses other networks.
+    """The library (torchvision or timm) and the size (b0 to b7, v2-...) of a state dict; refuses other
+    networks.
 
     The classifier is not looked at. timm's two families can not be told apart by their names and shapes.
     """
     library = _library_of(state)
     names = MODULE_NAMES[library]
-    for size in (name for name in SIZES if name.startswith("b")):
-        spec = published_spec(size, library)
-        pairs = [pair for pair in _module_pairs(spec, library) if pair.ours != "blocks.Top.fc"]
-        keys = {f"{pair.theirs}.{leaf}" for pair in pairs for leaf in pair.leaves}
-        found = {
-            key
-            for key in state
-            if not key.endswith("num_batches_tracked") and not key.startswith(f"{names.fc}.")
-        }
-        if keys == found and state[f"{names.top[0]}.weight"].shape[0] == top_conv(spec).out_channels:
+    found = {
+        key for key in state if not key.endswith("num_batches_tracked") and not key.startswith(f"{names.fc}.")
+    }
+    for size in SIZES:
+        families = families_of(library, size)
+        if families and _is_network(state, found, published_spec(size, families[0]), library):
             return library, size
-    raise ValueError(f"weights: {library}'s names, but none of its EfficientNets b0 to b7")
+    raise ValueError(f"weights: {library}'s names, but none of its EfficientNets b0 to b7, v2-s to v2-xl")
+
+
+def _is_network(
+    state: Mapping[str, torch.Tensor], found: Set[str], spec: EfficientNetSpec, library: str
+) -> bool:
+    pairs = [pair for pair in _module_pairs(spec, library) if pair.ours != "blocks.Top.fc"]
+    if {f"{pair.theirs}.{leaf}" for pair in pairs for leaf in pair.leaves} != found:
+        return False
+    top = next(pair.theirs for pair in pairs if pair.ours == "blocks.Top.conv")
+    return bool(state[f"{top}.weight"].shape[0] == top_conv(spec).out_channels)
 
 
 def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], *, reset_head: bool = False) -> None:
@@ -91,8 +116,10 @@ def load_weights(model: nn.Module, state: Mapping[str, torch.Tensor], *, reset_h
 def export_weights(model: nn.Module, library: str) -> Dict[str, torch.Tensor]:
     """The model's weights as a state dict that ``library`` (torchvision or timm) loads strictly; copies.
 
-    Refuses networks that the library does not have, and specs whose function would change there.
+    ``timm_tf`` is another word for timm. Refuses networks that the library does not have, and specs whose
+    function would change there.
     """
+    library = "timm" if library == "timm_tf" else library
     if library not in MODULE_NAMES:
         raise ValueError(f"library={library!r}: choose one of {', '.join(MODULE_NAMES)}")
     _check_spec(model.spec, library)
@@ -120,7 +147,9 @@ def _check_spec(spec: EfficientNetSpec, library: str) -> None:
     for field, value in wanted.items():
         if getattr(spec, field) != value:
             raise ValueError(f"{field}={getattr(spec, field)!r}: {library}'s weights need {field}={value!r}")
-    families = [family for family in FAMILIES if family.startswith(library)]
+    families = families_of(library, spec.name)
+    if not families:
+        raise ValueError(f"model={spec.name!r}: {library} has no such network")
     specs = [published_spec(spec.name, family) for family in families]
     if not any((spec.padding, spec.norm_eps) == (other.padding, other.norm_eps) for other in specs):
         needed = " or ".join(f"padding={other.padding!r} with norm_eps={other.norm_eps:g}" for other in specs)
@@ -143,32 +172,35 @@ def _fitting(value: torch.Tensor, own: Mapping[str, torch.Tensor], name: str) ->
 def _module_pairs(spec: EfficientNetSpec, library: str) -> Iterator[ModulePair]:
     """Every module with weights, ours and theirs."""
     names = MODULE_NAMES[library]
-    stem, top, fc = names.stem, names.top, names.fc
-    yield ModulePair("blocks.block0.conv", stem[0], ("weight",))
-    yield ModulePair("blocks.block0.norm", stem[1], NORM_LEAVES)
-    for block in block_specs(spec):
-        section, repeat = int(block.name[5:-1]) - 1, ord(block.name[-1]) - ord("a")
-        theirs = names.block_prefix.format(section=section, one=section + 1, repeat=repeat)
-        parts = names.expanding if block.expand is not None else names.plain
-        for part, (first, second) in parts.items():
-            leaves = (("weight", "bias"),) * 2 if part == "se" else (("weight",), NORM_LEAVES)
-            kinds = ("reduce", "expand") if part == "se" else ("conv", "norm")
-            for kind, their_name, leaf in zip(kinds, (first, second), leaves):
-                yield ModulePair(f"blocks.{block.name}.{part}.{kind}", theirs + their_name, leaf)
+    yield ModulePair("blocks.block0.conv", names.stem[0], ("weight",))
+    yield ModulePair("blocks.block0.norm", names.stem[1], NORM_LEAVES)
+    for block, (section, repeat) in zip(block_specs(spec), block_places(spec)):
+        prefix = names.block_prefix.format(section=section, one=section + 1, repeat=repeat)
+        yield from _block_pairs(block, names, prefix)
+    top = [name.format(last=len(spec.sections) + 1) for name in names.top]
     yield ModulePair("blocks.Top.conv", top[0], ("weight",))
     yield ModulePair("blocks.Top.norm", top[1], NORM_LEAVES)
-    yield ModulePair("blocks.Top.fc", fc, ("weight", "bias"))
+    yield ModulePair("blocks.Top.fc", names.fc, ("weight", "bias"))
+
+
+def _block_pairs(block: BlockSpec, names: _Names, prefix: str) -> Iterator[ModulePair]:
+    has_all = (block.expand if block.fused is None else block.project) is not None
+    for part, theirs in names.parts[block.kind, has_all].items():
+        leaves = (("weight", "bias"),) * 2 if part == "se" else (("weight",), NORM_LEAVES)
+        kinds = ("reduce", "expand") if part == "se" else ("conv", "norm")
+        for kind, their_name, leaf in zip(kinds, theirs, leaves):
+            yield ModulePair(f"blocks.{block.name}.{part}.{kind}", prefix + their_name, leaf)
 
 
 class _Names(NamedTuple):
-    """Names of one library: (conv, norm) pairs, (reduce, expand) for squeeze-excite; blocks below a
-    prefix.
+    """Names of one library: (conv, norm) pairs, (reduce, expand) for squeeze-excite.
+
+    ``parts`` are those of a block by kind and whether its ratio is above 1, below a prefix.
     """
 
     stem: Tuple[str, str]
     block_prefix: str
-    expanding: Dict[str, Tuple[str, str]]
-    plain: Dict[str, Tuple[str, str]]
+    parts: Dict[Tuple[str, bool], Dict[str, Tuple[str, str]]]
     top: Tuple[str, str]
     fc: str
 
@@ -177,29 +209,41 @@ MODULE_NAMES = {
     "torchvision": _Names(
         stem=("features.0.0", "features.0.1"),
         block_prefix="features.{one}.{repeat}.block.",
-        expanding={
-            "expand": ("0.0", "0.1"),
-            "spatial": ("1.0", "1.1"),
-            "se": ("2.fc1", "2.fc2"),
-            "project": ("3.0", "3.1"),
+        parts={
+            ("mbconv", True): {
+                "expand": ("0.0", "0.1"),
+                "spatial": ("1.0", "1.1"),
+                "se": ("2.fc1", "2.fc2"),
+                "project": ("3.0", "3.1"),
+            },
+            ("mbconv", False): {
+                "spatial": ("0.0", "0.1"),
+                "se": ("1.fc1", "1.fc2"),
+                "project": ("2.0", "2.1"),
+            },
+            ("fused", True): {"fused": ("0.0", "0.1"), "project": ("1.0", "1.1")},
+            ("fused", False): {"fused": ("0.0", "0.1")},
         },
-        plain={"spatial": ("0.0", "0.1"), "se": ("1.fc1", "1.fc2"), "project": ("2.0", "2.1")},
-        top=("features.8.0", "features.8.1"),
+        top=("features.{last}.0", "features.{last}.1"),
         fc="classifier.1",
     ),
     "timm": _Names(
         stem=("conv_stem", "bn1"),
         block_prefix="blocks.{section}.{repeat}.",
-        expanding={
-            "expand": ("conv_pw", "bn1"),
-            "spatial": ("conv_dw", "bn2"),
-            "se": ("se.conv_reduce", "se.conv_expand"),
-            "project": ("conv_pwl", "bn3"),
-        },
-        plain={
-            "spatial": ("conv_dw", "bn1"),
-            "se": ("se.conv_reduce", "se.conv_expand"),
-            "project": ("conv_pw", "bn2"),
+        parts={
+            ("mbconv", True): {
+                "expand": ("conv_pw", "bn1"),
+                "spatial": ("conv_dw", "bn2"),
+                "se": ("se.conv_reduce", "se.conv_expand"),
+                "project": ("conv_pwl", "bn3"),
+            },
+            ("mbconv", False): {
+                "spatial": ("conv_dw", "bn1"),
+                "se": ("se.conv_reduce", "se.conv_expand"),
+                "project": ("conv_pw", "bn2"),
+            },
+            ("fused", True): {"fused": ("conv_exp", "bn1"), "project": ("conv_pwl", "bn2")},
+            ("fused", False): {"fused": ("conv", "bn1")},
         },
         top=("conv_head", "bn2"),
         fc="classifier",
