@@ -87,11 +87,12 @@ def make_optimizer_spec(phase: PhaseConfig) -> OptimizerSpec:
     section, batch = phase.optimizer, phase.batch.global_batch
     return OptimizerSpec(
         kind=section.kind,
-        lr=published_peak(batch) if section.lr is None else section.lr,
+        lr=published_peak(batch, section.lr_per_image) if section.lr is None else section.lr,
         momentum=section.momentum,
         rho=published_rho(batch) if section.rho is None else section.rho,
         eps=section.eps,
         weight_decay=section.weight_decay,
+        decay_biases=section.decay_biases,
         loss_scale=section.loss_scale,
     )
 
@@ -110,7 +111,9 @@ def make_dataset(
     ``classes`` numbers the labels; None takes the data's own list.
     """
     augment = split == "train" and phase.augment.preprocessing == "train"
-    preprocess = ImagePreprocess(resolution, augment=augment, seed=config.seed, decoder=config.data.decoder)
+    preprocess = ImagePreprocess(
+        resolution, augment=augment, seed=config.seed, decoder=config.data.decoder, crop=config.data.crop
+    )
     draw = None
     if split == "train" and phase.augment.mixes:
         draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)

@@ -15,6 +15,8 @@ NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 DEVICES = ("auto", "ipu", "cuda", "cpu")
 PRECISIONS = ("16.16", "16.32", "32.32")
 OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
+NORMALISATIONS = ("published", "torchvision", "v2", "centred")
+CROPS = ("published", "v2")
 SCHEDULES = ("exponential", "cosine", "constant")
 
 
@@ -58,6 +60,7 @@ class DataConfig:
     workers: Optional[int] = None
     decoder: str = "auto"
     normalise: str = "published"
+    crop: str = "published"
     limit_train: Optional[int] = None
     limit_val: Optional[int] = None
     cache_dir: Optional[str] = None
@@ -69,7 +72,8 @@ class DataConfig:
             raise ValueError("data.cache_dir='': give a folder, or leave it out for ~/.cache/ipu_app")
         if self.workers is not None:
             at_least("data.workers", self.workers, 0)
-        one_of("data.normalise", self.normalise, ("published", "torchvision"))
+        one_of("data.normalise", self.normalise, NORMALISATIONS)
+        one_of("data.crop", self.crop, CROPS)
         for key in ("limit_train", "limit_val"):
             value = getattr(self, key)
             if value is not None:
@@ -132,18 +136,25 @@ class BatchConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimiser and its constants. ``lr`` None takes the paper's rule: global batch * 2^-14."""
+    """Optimiser and its constants.
+
+    ``lr`` None takes the global batch times ``lr_per_image``, whose default is arXiv 2106.03640's 2^-14.
+    ``decay_biases``: whether weight decay is also for the biases of squeeze-excite and classifier.
+    """
 
     kind: str = "rmsprop_tf"
     lr: Optional[float] = None
+    lr_per_image: float = 2.0**-14
     momentum: float = 0.9
     rho: Optional[float] = None
     eps: float = 1e-3
     weight_decay: float = 1e-5
+    decay_biases: bool = True
     loss_scale: float = 128.0
 
     def __post_init__(self) -> None:
         one_of("optimizer.kind", self.kind, OPTIMIZERS)
+        at_least("optimizer.lr_per_image", self.lr_per_image, 0)
         if self.lr is not None:
             at_least("optimizer.lr", self.lr, 0)
         between("optimizer.momentum", self.momentum, 0, 1)

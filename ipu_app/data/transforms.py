@@ -2,10 +2,10 @@
 
 Training on photographs: random resized crop, area 0.05 to 1, aspect 3/4 to 4/3, bilinear, mirrored every
 second time (Inception's augmentation, torchvision's sampling rule). Validation: shorter side to int(size *
-256 / 224), centre crop. Images of a few dozen pixels are resized to ``size`` and, in training, shifted by up
-to an eighth of it. Bilinear is antialiased in validation, as in PIL and torchvision. In training it is plain,
-as in the paper's TensorFlow pipeline, on an image that the decoder has reduced to less than twice the size;
-where that was not possible (a PNG, a long crop) it is antialiased.
+256 / 224), centre crop; or by EfficientNetV2's rule (``CROPS``). Images of a few dozen pixels are resized to
+``size`` and, in training, shifted by up to an eighth of it. Bilinear is antialiased in validation, as in PIL
+and torchvision. In training it is plain, as in the paper's TensorFlow pipeline, on an image that the decoder
+has reduced to less than twice the size; where that was not possible (a PNG, a long crop) it is antialiased.
 
 Random numbers come from a generator that the caller seeds per sample.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple, Optional
+from typing import Callable, Dict, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -26,14 +26,27 @@ from .pixel_ops import PixelOps
 AREA = (0.05, 1.0)
 ASPECT = (3 / 4, 4 / 3)
 _CROP_TRIES = 10
+_V2_WHOLE = 320  # pixels from which on EfficientNetV2 is evaluated on whole images
 _SHIFT = 8  # small images are shifted by up to size / 8 pixels each way
+
+
+def _v2_side(size: int) -> Optional[int]:
+    return size + 32 if size < _V2_WHOLE else None
+
+
+# By rule: from the size to the shorter side before the centre crop; None: the whole image is squeezed to a
+# square
+CROPS: Dict[str, Callable[[int], Optional[int]]] = {
+    "published": lambda size: int(size * 256 / 224),
+    "v2": _v2_side,
+}
 
 
 @dataclass(frozen=True)
 class Preprocess:
     """How images are made ready: ``size`` pixels a side; ``augment`` (training) or not; for the latter,
-    ``resize`` is the shorter side before the centre crop (default int(size * 256 / 224)). ``seed`` is the
-    augmentation's.
+    ``resize`` is the shorter side before the centre crop (default: by the rule ``crop``, int(size * 256 /
+    224) or EfficientNetV2's). ``seed`` is the augmentation's.
     """
 
     size: int
@@ -41,6 +54,7 @@ class Preprocess:
     resize: Optional[int] = None
     seed: int = 0
     decoder: str = "auto"
+    crop: str = "published"
 
     def __post_init__(self) -> None:
         if self.size < 8:
@@ -49,9 +63,9 @@ class Preprocess:
             raise ValueError(f"resize={self.resize}: must be at least size={self.size}")
 
     @property
-    def shorter_side(self) -> int:
-        """Pixels of the shorter side before the centre crop."""
-        return int(self.size * 256 / 224) if self.resize is None else self.resize
+    def shorter_side(self) -> Optional[int]:
+        """Pixels of the shorter side before the centre crop; None: no crop, the image is made a square."""
+        return CROPS[self.crop](self.size) if self.resize is None else self.resize
 
 
 class Crop(NamedTuple):
@@ -108,11 +122,14 @@ def train_small(
     return ops.tensor(shifted, flip and random.random() < 0.5)
 
 
-def evaluate(image: OpenImage, size: int, shorter_side: int, *, ops: PixelOps) -> torch.Tensor:
+def evaluate(image: OpenImage, size: int, shorter_side: Optional[int], *, ops: PixelOps) -> torch.Tensor:
     """Shorter side to ``shorter_side`` pixels, then the centre (3, size, size); rounds as torchvision
-    does.
+    does. None: the whole image, squeezed.
     """
     height, width = image.height, image.width
+    if shorter_side is None:
+        whole = image.pixels(Window(0, 0, height, width), size)
+        return ops.tensor(whole if whole.shape[:2] == (size, size) else ops.smooth(whole, size, size))
     if height <= width:
         rows, columns = shorter_side, int(shorter_side * width / height)
     else:

@@ -72,7 +72,7 @@ def describe(trained: TrainedModel, resolution: int) -> Dict[str, Any]:
             "shape": ["batch", 3, resolution, resolution],
             "colour": "RGB",
             "shorter_side": trained.file.shorter_side(resolution),
-            "then": "centre crop",
+            "then": "centre crop" if trained.file.shorter_side(resolution) else "the whole image, squeezed",
         },
         "output": {"name": "logits", "dtype": "float32", "shape": ["batch", len(trained.file.classes)]},
     }

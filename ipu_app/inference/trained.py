@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ipu_app.config.schema import RunConfig
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
@@ -24,7 +24,8 @@ FORMAT = 1
 class ModelFile:
     """A trained network's spec, class names and input.
 
-    ``resolution`` in pixels is that of the run's last phase; ``normalise`` names the input's normalisation;
+    ``resolution`` in pixels is that of the run's last phase, or where that is the native one the network's
+    own to evaluate at; ``normalise`` and ``crop`` name the input's normalisation and how it is cropped;
     ``whole_images``: images are resized whole (those of a few dozen pixels), not centre-cropped.
     """
 
@@ -33,10 +34,14 @@ class ModelFile:
     resolution: int
     normalise: str
     whole_images: bool
+    crop: str = "published"
 
-    def shorter_side(self, resolution: int) -> int:
-        """Return the pixels to which an image's shorter side is resized before the centre crop."""
-        return resolution if self.whole_images else ImagePreprocess(resolution).shorter_side
+    def shorter_side(self, resolution: int) -> Optional[int]:
+        """Return the pixels to which an image's shorter side is resized before the centre crop.
+
+        None: there is no crop, the whole image is squeezed to a square.
+        """
+        return resolution if self.whole_images else ImagePreprocess(resolution, crop=self.crop).shorter_side
 
     def to_dict(self) -> Dict[str, Any]:
         """Return plain data for JSON."""
@@ -47,6 +52,7 @@ class ModelFile:
             "resolution": self.resolution,
             "normalise": self.normalise,
             "whole_images": self.whole_images,
+            "crop": self.crop,
         }
 
     @classmethod
@@ -60,6 +66,7 @@ class ModelFile:
             resolution=data["resolution"],
             normalise=data["normalise"],
             whole_images=data["whole_images"],
+            crop=data.get("crop", "published"),  # not in older files
         )
 
     def save(self, path: Path) -> None:
@@ -70,12 +77,15 @@ class ModelFile:
 def describe_model_file(config: RunConfig, session: PhaseSession) -> ModelFile:
     """Return what a run that begins with this phase will leave."""
     last = list(config.phases.values())[-1]
+    native, evaluation = session.spec.native_resolution, session.spec.evaluation_resolution
+    size = last.resolution or native
     return ModelFile(
         spec=session.spec,
         classes=tuple(session.train_set.classes),
-        resolution=last.resolution or session.spec.native_resolution,
+        resolution=evaluation or size if size == native else size,
         normalise=config.data.normalise,
         whole_images=session.train_set.source.small,
+        crop=config.data.crop,
     )
 
 

@@ -12,10 +12,15 @@ from ipu_app import compat
 from ipu_app.config.schema import ModelConfig
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import EfficientNetSpec
-from ipu_app.models.weights import identify_weights, load_weights, published_spec
+from ipu_app.models.weights import families_of, identify_weights, load_weights, published_spec
 from ipu_app.runtime.base import Weights
 from ipu_app.training.rundir import read_json
 
+# Input of the networks whose weights do not take torchvision's usual one; timm_tf's are the original's
+_NORMALISATIONS = {
+    ("torchvision", "v2-l"): "centred",
+    **{("timm_tf", name): "v2" for name in ("v2-s", "v2-m", "v2-l", "v2-xl")},
+}
 HEAD = "blocks.Top.fc."  # the names of the classifier's weights begin so
 
 
@@ -32,8 +37,10 @@ def needed_settings(file: Path, given: Sequence[str]) -> Dict[str, Any]:
     else:
         library, name = identify_weights(state)
         wants_tf = file.name.startswith("tf_") or any("model.padding=same" in item for item in given)
-        family = "timm_tf" if library == "timm" and wants_tf else library
-        spec, normalise, origin = published_spec(name, family), "torchvision", f"{family}'s {name} weights"
+        families = families_of(library, name)
+        family = families[-1] if wants_tf else families[0]
+        spec, origin = published_spec(name, family), f"{family}'s {name} weights"
+        normalise = _NORMALISATIONS.get((family, name), "torchvision")
     if spec is None:
         return {}
     keys = [field.name for field in fields(ModelConfig) if field.name not in ("dropout", "drop_connect")]

@@ -37,9 +37,9 @@ class Curve:
         return 1.0
 
 
-def published_peak(global_batch: int) -> float:
-    """Return the paper's peak learning rate for RMSProp: global batch * 2^-14."""
-    return global_batch * 2.0**-14
+def published_peak(global_batch: int, per_image: float = 2.0**-14) -> float:
+    """Return the peak learning rate for RMSProp: global batch * 2^-14 in arXiv 2106.03640."""
+    return global_batch * per_image
 
 
 def published_rho(global_batch: int) -> float:

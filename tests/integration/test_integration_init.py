@@ -56,6 +56,26 @@ def test_torchvision_weights_start_a_run_with_other_classes(
     assert ours["blocks.Top.fc.weight"].shape == (3, 1280)
 
 
+@pytest.mark.parametrize(
+    "name, family, file, normalise",
+    [
+        ("v2-b3", "timm_tf", "model.pth", "torchvision"),
+        ("v2-s", "timm_tf", "model.pth", "v2"),
+        ("v2-s", "torchvision", "efficientnet_v2_s.pth", "torchvision"),
+    ],
+)
+def test_weights_of_version_2_bring_their_own_settings(
+    name: str, family: str, file: str, normalise: str, tmp_path: Path
+) -> None:
+    model = EfficientNet(published_spec(name, family, num_classes=4), initialise=False)
+    torch.save(export_weights(model, family.split("_")[0]), str(tmp_path / file))
+    needed = needed_settings(tmp_path / file, [])
+    padding = "same" if family == "timm_tf" else "symmetric"
+    found = (needed["model.name"], needed["model.padding"], needed["model.norm_eps"])
+    assert found == (name, padding, 1e-3)
+    assert needed["data.normalise"] == normalise
+
+
 def test_exported_weights_start_a_run(
     images_run: ImagesRun, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -30,4 +30,4 @@ def test_what_is_printed_reads_back(tmp_path: Path) -> None:
     config = load_config(recipe_path("b2-g16-ln_pn-half"), overrides)
     (tmp_path / "printed.yaml").write_text(described_yaml(config))
     assert load_config(tmp_path / "printed.yaml") == config
-    assert "  # peak learning rate; null: global batch x 2^-14" in described_yaml(config)
+    assert "  # peak learning rate; null: global batch x lr_per_image" in described_yaml(config)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from data_images import jpeg, photograph
+from PIL import Image
 
 from ipu_app.data.decode import ArrayImage, open_image
 from ipu_app.data.keyed_random import KeyedRandom
@@ -142,6 +143,20 @@ def test_validation_equals_torchvision(width, height):
     assert Preprocess(32).shorter_side == 36
     assert ours.shape == (3, 32, 32)
     assert (ours.int() - reference(image).int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("size, side", [(192, 224), (300, 332), (319, 351), (320, None), (384, None)])
+def test_version_2_evaluates_whole_images_from_320_pixels_on(size, side):
+    assert Preprocess(size, crop="v2").shorter_side == side
+
+
+@pytest.mark.parametrize("width,height", [(90, 60), (60, 90), (33, 200), (32, 32)])
+def test_a_whole_image_is_squeezed_to_a_square(width, height):
+    image = photograph(width, height)
+    ours = evaluate(ArrayImage(np.asarray(image)), 32, None, ops=OPS)
+    expected = torch.from_numpy(np.array(image.resize((32, 32), Image.BILINEAR))).permute(2, 0, 1)
+    assert ours.shape == (3, 32, 32)
+    assert (ours.int() - expected.int()).abs().max() <= 1
 
 
 def test_a_mirrored_crop_is_the_mirror_of_the_crop():

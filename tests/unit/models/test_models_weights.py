@@ -102,7 +102,8 @@ def test_logits_of_version_2_are_theirs_at_odd_and_oblong_sizes(name, family):
     assert all(torch.equal(exported[key], value) for key, value in kept.items())
     reference.load_state_dict(exported, strict=True)
     single, theirs_single = ours.float()(images.float()), reference.float()(images.float())
-    torch.testing.assert_close(single, theirs_single, atol=1e-5, rtol=1e-5)
+    rounding = 1e-4 if name == "v2-xl" else 1e-5  # a hundred blocks
+    torch.testing.assert_close(single, theirs_single, atol=rounding, rtol=rounding)
 
 
 def test_families_without_weights_of_a_network_are_refused():
