@@ -13,9 +13,9 @@ from typing import List, Optional, Sequence, Tuple
 
 from pipelines.cost import constants
 from pipelines.cost.cycles import FITTED, Calibration, LayerWork, layer_work
+from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import LayerSpec, sub_block_starts
 from pipelines.cost.memory import StoragePolicy, input_bytes, kept_elements
-from pipelines.cost.target import IpuTarget
 from pipelines.partition import Chain, Cuts
 from pipelines.schedule import grouped_seconds, stash_depth
 

@@ -6,8 +6,8 @@ import math
 from typing import List, Sequence, Tuple
 
 from pipelines.cost import constants
+from pipelines.cost.hardware import GATEWAY_IPUS, IpuTarget
 from pipelines.cost.layers import LayerSpec
-from pipelines.cost.target import GATEWAY_IPUS, IpuTarget
 from pipelines.plan import PipelinePlan
 
 # forward multiply-adds of one sample, B0 at half resolution to B5 at its native one

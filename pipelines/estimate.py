@@ -11,6 +11,7 @@ from typing import List, Optional, Sequence, Tuple
 from pipelines.confidence import expected_error_pct, extrapolations
 from pipelines.cost import constants
 from pipelines.cost.cycles import FITTED, Calibration
+from pipelines.cost.hardware import IpuTarget, allreduce_bytes_per_s, check_num_ipus
 from pipelines.cost.layers import LayerSpec, slice_stages
 from pipelines.cost.memory import (
     OFFLOAD_TRAFFIC_BYTES,
@@ -21,7 +22,6 @@ from pipelines.cost.memory import (
     stage_memory,
 )
 from pipelines.cost.stage import StageCost, cost_stage
-from pipelines.cost.target import IpuTarget, allreduce_bytes_per_s, check_num_ipus
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
 from pipelines.schedule import StageTimes, pipeline_seconds, stash_depth, steady_seconds

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from pipelines.cost.cycles import FITTED, Calibration
+from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import LayerSpec, LayerTable, slice_stages
 from pipelines.cost.memory import StoragePolicy
 from pipelines.cost.stage import StageCost, cost_stage
-from pipelines.cost.target import IpuTarget
 from pipelines.estimate import stage_times, step_time
 from pipelines.published import PublishedRun
 

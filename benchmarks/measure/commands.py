@@ -12,7 +12,7 @@ from benchmarks.measure.harness import Spread, significant, take_turns, timed
 from ipu_app.environment import read_environ
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
-from pipelines.cost.target import ipu_target
+from pipelines.cost.hardware import ipu_target
 from pipelines.planner import PlanLimits, plan_pipelines
 from pipelines.table_cache import cache_folder
 

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from benchmarks.measure.results import FOLDER
 from ipu_app.cli.planning import published_fit, published_layers
 from ipu_app.environment import read_environ
-from pipelines.cost.target import ipu_target
+from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import StepEstimate, estimate_plan
 from pipelines.fit import FitReport
 from pipelines.planner import PlanLimits, plan_pipelines

@@ -19,8 +19,8 @@ from ipu_app.cli.planning import estimate_facts, published_layers
 from ipu_app.environment import read_environ
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
+from pipelines.cost.hardware import PLATFORMS, IpuTarget, ipu_target
 from pipelines.cost.layers import LayerTable
-from pipelines.cost.target import PLATFORMS, IpuTarget, ipu_target
 from pipelines.estimate import StepEstimate, estimate_plan
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
-from pipelines.cost.target import GATEWAY_IPUS, allreduce_bytes_per_s
+from pipelines.cost.hardware import GATEWAY_IPUS, allreduce_bytes_per_s
 
 Row = Mapping[str, Any]
 KINDS = ("weak", "strong, same plan", "strong, planned anew")

@@ -11,9 +11,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import EfficientNetSpec, make_spec
+from pipelines.cost.hardware import ipu_target
 from pipelines.cost.layers import LayerTable
 from pipelines.cost.memory import Rejection
-from pipelines.cost.target import ipu_target
 from pipelines.estimate import StepEstimate, memory_rejections
 from pipelines.fit import FitCase, FitReport, fit_report, make_case
 from pipelines.plan import PlannedModel, SavedPlan

@@ -48,7 +48,7 @@ from .executor import (
     registerPreCompileHook,
     trainingModel,
 )
-from .hardware import (
+from .machine_queries import (
     ipuHardwareIsAvailable,
     ipuHardwareVersion,
 )

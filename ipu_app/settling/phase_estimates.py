@@ -8,7 +8,7 @@ from typing import Mapping, Optional
 from ipu_app.config.schema import ModelConfig, PhaseConfig
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import EfficientNetSpec, make_spec
-from pipelines.cost.target import ipu_target
+from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import StepEstimate, estimate_plan, memory_rejections
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan

@@ -14,8 +14,8 @@ from functools import lru_cache
 from typing import Dict, Tuple
 
 from pipelines.cost import constants
+from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import ConvShape, LayerSpec
-from pipelines.cost.target import IpuTarget
 
 PRECISIONS = ("16.16", "16.32", "32.32")
 _IMAGE_CHANNELS = 4  # up to this many input channels, a KxK convolution is planned like the stem

@@ -7,9 +7,9 @@ from typing import Sequence
 
 from pipelines.cost import constants
 from pipelines.cost.cycles import FITTED, Calibration, LayerWork, check_precision, layer_work
+from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import LayerSpec
 from pipelines.cost.memory import StoragePolicy, input_bytes
-from pipelines.cost.target import IpuTarget
 
 
 @dataclass(frozen=True)

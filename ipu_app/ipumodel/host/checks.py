@@ -8,7 +8,7 @@ from .._errors import cpp_error, py_error
 from .._logging import logger
 from ..device.devices import MAX_IPUS_PER_PROCESS
 from ..enums import OutputMode
-from ..hardware import check_target
+from ..machine_queries import check_target
 from ..trace.tracer import Tracer
 
 

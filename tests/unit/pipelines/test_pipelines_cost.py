@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from pipelines.cost import constants
 from pipelines.cost.cycles import Calibration, PassWork, conv_kinds, layer_work
+from pipelines.cost.hardware import allreduce_bytes_per_s, check_num_ipus, ipu_target
 from pipelines.cost.layers import ConvShape, LayerSpec, slice_stages
 from pipelines.cost.memory import StoragePolicy, check_fit, stage_memory
 from pipelines.cost.stage import cost_stage
-from pipelines.cost.target import allreduce_bytes_per_s, check_num_ipus, ipu_target
 
 MK2 = ipu_target("mk2")
 

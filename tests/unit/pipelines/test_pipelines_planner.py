@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
 from pipelines.candidates import Candidates, make_atoms
+from pipelines.cost.hardware import ipu_target
 from pipelines.cost.layers import sub_block_starts
-from pipelines.cost.target import ipu_target
 from pipelines.estimate import check_plan, estimate_plan, memory_rejections
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan

@@ -11,7 +11,7 @@ from ipu_app.config.load import load_config, recipe_path
 from ipu_app.models.spec import make_spec
 from ipu_app.settling.phase_estimates import phase_plan
 from pipelines.cost.cycles import FITTED
-from pipelines.cost.target import ipu_target
+from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import estimate_plan, memory_rejections
 from pipelines.fit import fit_report
 from pipelines.geometry import BatchGeometry

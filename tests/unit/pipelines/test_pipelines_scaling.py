@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scaling.__main__ import Point, model_points, published_check, write_results
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
-from pipelines.cost.target import ipu_target
+from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import estimate_plan
 
 PODS = (16, 32, 64, 256)
