@@ -60,6 +60,14 @@ def log_level() -> int:
     return LOG_LEVELS[name]
 
 
+def simulator_mode() -> str:
+    """POPTORCH_SIMULATOR_MODE: strict (default) or faithful, see ``strictness``; another word is an Error."""
+    mode = text("POPTORCH_SIMULATOR_MODE", "strict") or "strict"
+    if mode not in ("strict", "faithful"):
+        raise py_error(f"POPTORCH_SIMULATOR_MODE={mode!r}: choose strict or faithful")
+    return mode
+
+
 def log_destination() -> str:
     """POPTORCH_LOG_DEST: stdout, stderr (default) or a file name."""
     return text("POPTORCH_LOG_DEST", "stderr") or "stderr"
