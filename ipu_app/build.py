@@ -92,8 +92,8 @@ def make_optimizer_spec(phase: PhaseConfig) -> OptimizerSpec:
         rho=published_rho(batch) if section.rho is None else section.rho,
         eps=section.eps,
         weight_decay=section.weight_decay,
-        decay_biases=section.decay_biases,
         loss_scale=section.loss_scale,
+        decay_rule=section.decay_rule,
     )
 
 

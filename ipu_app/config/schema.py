@@ -15,7 +15,8 @@ NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 DEVICES = ("auto", "ipu", "cuda", "cpu")
 PRECISIONS = ("16.16", "16.32", "32.32")
 OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
-NORMALISATIONS = ("published", "torchvision", "v2", "centred")
+NORMALISATIONS = ("published", "torchvision", "released_v2", "half")
+DECAY_RULES = ("published_v1", "kernels")
 CROPS = ("published", "v2")
 SCHEDULES = ("exponential", "cosine", "constant")
 
@@ -139,7 +140,8 @@ class OptimizerConfig:
     """Optimiser and its constants.
 
     ``lr`` None takes the global batch times ``lr_per_image``, whose default is arXiv 2106.03640's 2^-14.
-    ``decay_biases``: whether weight decay is also for the biases of squeeze-excite and classifier.
+    ``decay_rule``: weight decay on all but norms and proxies' scale and shift (``published_v1``), or on these
+    without the biases of squeeze-excite and classifier (``kernels``, EfficientNetV2's).
     """
 
     kind: str = "rmsprop_tf"
@@ -149,11 +151,12 @@ class OptimizerConfig:
     rho: Optional[float] = None
     eps: float = 1e-3
     weight_decay: float = 1e-5
-    decay_biases: bool = True
     loss_scale: float = 128.0
+    decay_rule: str = "published_v1"
 
     def __post_init__(self) -> None:
         one_of("optimizer.kind", self.kind, OPTIMIZERS)
+        one_of("optimizer.decay_rule", self.decay_rule, DECAY_RULES)
         at_least("optimizer.lr_per_image", self.lr_per_image, 0)
         if self.lr is not None:
             at_least("optimizer.lr", self.lr, 0)

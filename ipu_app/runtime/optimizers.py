@@ -25,26 +25,27 @@ class OptimizerSpec:
     rho: float = 0.99
     eps: float = 1e-3
     weight_decay: float = 1e-5
-    decay_biases: bool = True
     loss_scale: float = 1.0
+    decay_rule: str = "published_v1"
 
 
-def decays(name: str, *, biases: bool = True) -> bool:
-    """Tell whether the parameter of this name takes weight decay in the published runs.
-
-    ``biases`` False is EfficientNetV2's rule: of squeeze-excite and classifier only the kernels decay.
+def decays(name: str, rule: str = "published_v1") -> bool:
+    """Tell whether the parameter of this name takes weight decay: in the published runs, or by ``kernels``
+    in those of EfficientNetV2, where of squeeze-excite and classifier only the kernels decay.
     """
     parent, _, leaf = name.rpartition(".")
-    if leaf == "bias" and not biases:
+    if rule == "kernels" and leaf == "bias":
         return False
     return parent.rpartition(".")[2] not in _NO_DECAY_PARENTS and leaf not in _NO_DECAY_NAMES
 
 
-def param_groups(model: nn.Module, *, weight_decay: float, biases: bool = True) -> List[Dict[str, Any]]:
+def param_groups(
+    model: nn.Module, *, weight_decay: float, rule: str = "published_v1"
+) -> List[Dict[str, Any]]:
     """Split the trainable parameters into those that decay and those that do not."""
     trainable = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    decaying = [p for name, p in trainable if decays(name, biases=biases)]
-    others = [p for name, p in trainable if not decays(name, biases=biases)]
+    decaying = [p for name, p in trainable if decays(name, rule)]
+    others = [p for name, p in trainable if not decays(name, rule)]
     groups: List[Dict[str, Any]] = [
         {"params": decaying, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -56,7 +57,7 @@ def torch_optimizer(model: nn.Module, spec: OptimizerSpec) -> Any:
     """Build the optimiser for CPU or CUDA."""
     import torch
 
-    groups = param_groups(model, weight_decay=spec.weight_decay, biases=spec.decay_biases)
+    groups = param_groups(model, weight_decay=spec.weight_decay, rule=spec.decay_rule)
     table: Mapping[str, Callable[[], Any]] = {
         "rmsprop_tf": lambda: RMSpropTF(
             groups, spec.lr, alpha=spec.rho, eps=spec.eps, momentum=spec.momentum
@@ -72,7 +73,7 @@ def ipu_optimizer(optim: Any, model: nn.Module, spec: OptimizerSpec) -> Any:
 
     ``lr`` and ``loss_scaling`` are given to the constructor, which makes them changeable after compilation.
     """
-    groups = param_groups(model, weight_decay=spec.weight_decay, biases=spec.decay_biases)
+    groups = param_groups(model, weight_decay=spec.weight_decay, rule=spec.decay_rule)
     table: Mapping[str, Callable[[], Any]] = {
         "rmsprop_tf": lambda: optim.RMSprop(
             groups,

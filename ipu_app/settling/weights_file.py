@@ -18,8 +18,8 @@ from ipu_app.training.rundir import read_json
 
 # Input of the networks whose weights do not take torchvision's usual one; timm_tf's are the original's
 _NORMALISATIONS = {
-    ("torchvision", "v2-l"): "centred",
-    **{("timm_tf", name): "v2" for name in ("v2-s", "v2-m", "v2-l", "v2-xl")},
+    ("torchvision", "v2-l"): "half",
+    **{("timm_tf", name): "released_v2" for name in ("v2-s", "v2-m", "v2-l", "v2-xl")},
 }
 HEAD = "blocks.Top.fc."  # the names of the classifier's weights begin so
 

@@ -60,7 +60,7 @@ def test_torchvision_weights_start_a_run_with_other_classes(
     "name, family, file, normalise",
     [
         ("v2-b3", "timm_tf", "model.pth", "torchvision"),
-        ("v2-s", "timm_tf", "model.pth", "v2"),
+        ("v2-s", "timm_tf", "model.pth", "released_v2"),
         ("v2-s", "torchvision", "efficientnet_v2_s.pth", "torchvision"),
     ],
 )

@@ -61,13 +61,13 @@ def test_published_exclusions_from_weight_decay() -> None:
 
 def test_version_2_excludes_every_bias_from_weight_decay() -> None:
     model = EfficientNet(make_spec("v2-b0", group_size=16, norm="ln_pn"))
-    names = {name: decays(name, biases=False) for name, _ in model.named_parameters()}
+    names = {name: decays(name, "kernels") for name, _ in model.named_parameters()}
     assert not any(decaying for name, decaying in names.items() if name.endswith((".bias", ".beta")))
     assert not names["blocks.block1a.fused.act.gamma"] and not names["blocks.block2a.project.norm.weight"]
     for decaying in ("block1a.fused.conv.weight", "block4a.se.expand.weight", "Top.fc.weight"):
         assert names[f"blocks.{decaying}"]
     assert names["blocks.block1a.fused.act.proxy_beta"]
-    first, second = param_groups(model, weight_decay=0.1, biases=False)
+    first, second = param_groups(model, weight_decay=0.1, rule="kernels")
     assert (len(first["params"]), len(second["params"])) == (
         sum(names.values()),
         len(names) - sum(names.values()),
