@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 # (mean, standard deviation) of the input in uint8 units; "published" is what the runs of arXiv 2106.03640
-# used, "released_v2" what EfficientNetV2's did, "half" what many weights of others want: x / 255 from -1 to 1.
+# used, "released_v2" what EfficientNetV2's did, "half" what weights of others want: x / 255 from -1 to 1.
 NORMALISATIONS = {
     "published": ((123.68, 116.78, 103.94), (1.0, 1.0, 1.0)),
     "torchvision": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
