@@ -15,7 +15,7 @@ from torch import Tensor
 from ipu_app.config.batches import check_global_batch
 from ipu_app.config.convert import to_plain
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
-from ipu_app.data import mixing
+from ipu_app.data import augmenting
 from ipu_app.data.datasets import ImageDataset, open_dataset
 from ipu_app.data.manifest import default_cache_dir
 from ipu_app.data.sampling import InstanceSampler
@@ -112,11 +112,14 @@ def make_dataset(
     """
     augment = split == "train" and phase.augment.preprocessing == "train"
     preprocess = ImagePreprocess(
-        resolution, augment=augment, seed=config.seed, decoder=config.data.decoder, crop=config.data.crop
+        resolution,
+        augment=augment,
+        seed=config.seed,
+        decoder=config.data.decoder,
+        crop=config.data.crop,
+        policy=augmenting.make_policy(phase.augment) if augment else None,
     )
-    draw = None
-    if split == "train" and phase.augment.mixes:
-        draw = mixing.CoefficientDraw(phase.augment.mixup_alpha, phase.augment.cutmix_strength)
+    draw = augmenting.make_draw(phase.augment) if split == "train" else None
     chosen = config.data.cache_dir
     dataset = open_dataset(
         config.data.source,
@@ -171,7 +174,7 @@ def make_parts(
     train_geometry, eval_geometry = geometries
     set_updates_per_step(model, train_geometry.accumulation)
     freeze_before(model, phase.trainable)
-    mix = mixing.Mixing(within=phase.batch.micro) if phase.augment.mixes else None
+    mix = augmenting.make_mixing(phase.augment, phase.batch.micro)
     graph = TrainGraph(
         model,
         num_classes=spec.num_classes,
@@ -309,12 +312,7 @@ def mixed_samples(session: PhaseSession, phase: PhaseConfig) -> Tensor:
     """
     keys = itertools.islice(session.train_order, phase.batch.micro)
     items = [session.train_set[key] for key in keys]
-    images = torch.stack([item[0] for item in items])
-    if phase.augment.mixes and len(items) > 1:
-        coefficients = torch.stack([item[2] for item in items])
-        mixed, _ = mixing.Mixing()(images.float(), torch.zeros(len(items), 1), coefficients)
-        images = mixed.round().clamp(0, 255).to(torch.uint8)
-    return images[:SAMPLE_IMAGES]
+    return augmenting.mixed_images(items, phase.augment)[:SAMPLE_IMAGES]
 
 
 def validation_order(dataset: ImageDataset, geometry: BatchGeometry, comm: Comm) -> InstanceSampler:

@@ -57,14 +57,14 @@ def smaller_batch(
 def micro_batches(phase: PhaseConfig, instances: int, cap: int) -> List[int]:
     """Return the micro-batches of at most ``cap`` that make the phase's global batch, the largest first.
 
-    Where images are mixed these keep the groups of ``batch.micro`` in which they are, and are 2 or more.
+    Where images are mixed these keep the groups of ``batch.micro`` in which they are, and are large enough.
     """
     total = phase.batch.global_batch // instances
-    micro, mixes = phase.batch.micro, phase.augment.mixes
+    micro, mixes, least = phase.batch.micro, phase.augment.mixes, phase.augment.least_micro
     return [
         size
         for size in _divisors(total)
-        if size <= cap and (not mixes or size % micro == 0 or 2 <= size < micro)
+        if size <= cap and (not mixes or size % micro == 0 or least <= size < micro)
     ]
 
 
@@ -81,7 +81,7 @@ def as_settings(name: str, batch: BatchConfig) -> str:
 
 def _batches(phase: PhaseConfig, num_images: int, *, instances: int, on_ipus: bool) -> Iterator[BatchConfig]:
     batch, least = phase.batch, phase.least_accumulation
-    least_micro = 2 if phase.augment.mixes else 1
+    least_micro = phase.augment.least_micro
     for micro in range(batch.micro, least_micro - 1, -1):
         for replicas in _divisors(batch.replicas):
             for accumulation in range(least, batch.accumulation + 1):

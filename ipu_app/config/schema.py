@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
+from ipu_app.config.augment import AugmentConfig
 from ipu_app.config.checks import at_least, between, one_of
 
 NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
@@ -182,27 +183,6 @@ class ScheduleConfig:
         between("schedule.decay", self.decay, 0, 1)
         if self.epochs_per_drop <= 0:
             raise ValueError(f"schedule.epochs_per_drop={self.epochs_per_drop}: must be above 0")
-
-
-@dataclass(frozen=True)
-class AugmentConfig:
-    """What is done to training images; 0 and 1.0 switch mixup and cutmix off."""
-
-    preprocessing: str = "train"
-    mixup_alpha: float = 0.0
-    cutmix_strength: float = 1.0
-    label_smoothing: float = 0.1
-
-    def __post_init__(self) -> None:
-        one_of("augment.preprocessing", self.preprocessing, ("train", "eval"))
-        at_least("augment.mixup_alpha", self.mixup_alpha, 0)
-        between("augment.cutmix_strength", self.cutmix_strength, 0.62, 1)
-        between("augment.label_smoothing", self.label_smoothing, 0, 0.99)
-
-    @property
-    def mixes(self) -> bool:
-        """Whether images are mixed on the device."""
-        return self.mixup_alpha > 0 or self.cutmix_strength < 1
 
 
 @dataclass(frozen=True)

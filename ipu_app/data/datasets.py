@@ -137,7 +137,7 @@ class ImageDataset(Dataset):
             return transforms.evaluate(image, how.size, shorter_side, ops=self._ops)
         random = KeyedRandom(how.seed, key)
         train = transforms.train_small if source.small else transforms.train_photo
-        return train(image, how.size, random, flip=source.flip, ops=self._ops)
+        return train(image, how.size, random, flip=source.flip, ops=self._ops, policy=how.policy)
 
 
 def open_source(

@@ -5,6 +5,11 @@ The method is that of "Making EfficientNet More Efficient" (arXiv 2106.03640), b
 (arXiv 1905.04899) then pastes one box, the same for the whole micro-batch, from the mixed image two places
 before.
 
+EfficientNetV2 was trained with another law (``v2``, github google/automl): half of the images are mixed up,
+the other half cut and pasted, each with the half reversed; where only one of the two is in use, the whole
+micro-batch. Each image has a box of its own, cut off at the border; its label's weight is the mean pasted
+area of the half.
+
 Beta can not be sampled on an IPU, so four numbers per sample travel with the images: see `draw_coefficients`.
 They are a pure function of (seed, key), so a mixed batch does not depend on which worker, replica or host
 made it. Shapes: N images of a micro-batch, C channels, (H, W) pixels, K classes.
@@ -59,6 +64,32 @@ def draw_coefficients(seed: int, key: int, alpha: float, cutmix_strength: float)
 
 
 @dataclass(frozen=True)
+class V2Draw:
+    """The coefficients of V2's law, in the same four places; what ``open_dataset`` takes.
+
+    0: weight of the image itself in mixup, max(b, 1 - b) with b ~ Beta(mixup_alpha, mixup_alpha); 1: share of
+    the area aimed to be kept, Beta(cutmix_alpha, cutmix_alpha); 1 for both where alpha is 0. 2, 3: centre of
+    the box, x and y. All four are the image's own.
+    """
+
+    mixup_alpha: float
+    cutmix_alpha: float
+
+    def __post_init__(self) -> None:
+        for key in ("mixup_alpha", "cutmix_alpha"):
+            if getattr(self, key) < 0:
+                raise ValueError(f"augment.{key}={getattr(self, key)}: must be 0 (off) or more")
+
+    def __call__(self, seed: int, key: int) -> np.ndarray:
+        """The coefficients of sample ``key``: float32 (4,), each in [0, 1]."""
+        random = np.random.Generator(np.random.Philox(key=[seed ^ _MIXING_STREAM, key]))
+        x, y = random.random(2).tolist()
+        kept = random.beta(self.cutmix_alpha, self.cutmix_alpha) if self.cutmix_alpha > 0 else 1.0
+        beta = random.beta(self.mixup_alpha, self.mixup_alpha) if self.mixup_alpha > 0 else 1.0
+        return np.array([max(beta, 1 - beta), kept, x, y], dtype=np.float32)
+
+
+@dataclass(frozen=True)
 class CoefficientDraw:
     """`draw_coefficients` with its two settings: what `open_dataset` takes as ``draw_coefficients``."""
 
@@ -87,17 +118,15 @@ def box_edges(weight: Tensor, centre: Tensor, side: int) -> Tuple[Tensor, Tensor
     return torch.round(middle - half), torch.round(middle + half)
 
 
-class Mixing(nn.Module):
-    """Mixes one micro-batch: (images (N, C, H, W), targets (N, K), coefficients (N, 4)) -> (images, targets).
+class GroupedMixing(nn.Module):
+    """Mixes images inside groups of ``within`` neighbours; None: the micro-batch whole.
 
-    A micro-batch of 2 takes the box from the neighbour, a larger one from two places before. One image alone
-    has nothing to mix with: ValueError. ``within`` mixes inside groups of so many neighbouring images, so
-    that a GPU's large micro-batch is mixed like the IPU's small ones that it stands for.
+    So a GPU's large micro-batch is mixed like the IPU's small ones that it stands for.
     """
 
-    def __init__(self, *, mixup: bool = True, cutmix: bool = True, within: Optional[int] = None) -> None:
+    def __init__(self, within: Optional[int] = None) -> None:
         super().__init__()
-        self.mixup, self.cutmix, self.within = mixup, cutmix, within
+        self.within = within
 
     def forward(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
         """Return mixed images, of their own dtype, and mixed targets."""
@@ -107,6 +136,81 @@ class Mixing(nn.Module):
         groups = zip(images.split(size), targets.split(size), coefficients.split(size))
         mixed_images, mixed_targets = zip(*(self._mix(*group) for group in groups))
         return torch.cat(mixed_images), torch.cat(mixed_targets)
+
+    def _mix(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
+
+class V2Mixing(GroupedMixing):
+    """V2's law: (images (N, C, H, W), targets (N, K), coefficients (N, 4)) -> (images, targets).
+
+    With both of ``mixup`` and ``cutmix``, the first half of the images is mixed up and the second cut. A part
+    of one image has nothing to mix with: ValueError. An odd one in the middle of a part is its own partner.
+    """
+
+    def __init__(self, *, mixup: bool = True, cutmix: bool = True, within: Optional[int] = None) -> None:
+        super().__init__(within)
+        self.mixup, self.cutmix = mixup, cutmix
+
+    def _mix(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
+        size = images.shape[0]
+        least = 4 if self.mixup and self.cutmix else 2
+        if size < least:
+            raise ValueError(
+                f"batch.micro={size}: augment.mixing=v2 mixes halves of a micro-batch, of {least} or more"
+            )
+        middle = size // 2 if self.mixup and self.cutmix else size if self.mixup else 0
+        parts = []
+        if middle:
+            parts.append(self._blend(images[:middle], targets[:middle], coefficients[:middle]))
+        if middle < size:
+            parts.append(self._paste(images[middle:], targets[middle:], coefficients[middle:]))
+        mixed_images, mixed_targets = zip(*parts)
+        return torch.cat(mixed_images), torch.cat(mixed_targets)
+
+    @staticmethod
+    def _blend(images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
+        """Mixup with the part reversed."""
+        weight = coefficients[:, MIXUP_WEIGHT]
+        per_row = weight.to(targets.dtype).view(-1, 1)
+        per_image = weight.to(images.dtype).view(-1, 1, 1, 1)
+        images = images * per_image + torch.flip(images, [0]) * (1 - per_image)
+        return images, targets * per_row + torch.flip(targets, [0]) * (1 - per_row)
+
+    @staticmethod
+    def _paste(images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
+        """Cutmix with the part reversed, a box for each image."""
+        height, width = images.shape[2], images.shape[3]
+        side = (1 - coefficients[:, CUTMIX_WEIGHT]).sqrt()
+        columns = _inside(side, coefficients[:, CENTRE_X], width).view(-1, 1, 1, width)
+        rows = _inside(side, coefficients[:, CENTRE_Y], height).view(-1, 1, height, 1)
+        inside = columns * rows
+        pasted = inside.mean().to(targets.dtype)
+        targets = targets * (1 - pasted) + torch.flip(targets, [0]) * pasted
+        return torch.where(inside > 0, torch.flip(images, [0]), images), targets
+
+
+def _inside(side: Tensor, centre: Tensor, pixels: int) -> Tensor:
+    """1 where an axis of so many pixels is inside the box of each image, else 0: floats (N, pixels).
+
+    The box takes the share ``side`` (N,) of the axis; whole pixels, both halves of its length rounded down.
+    """
+    middle = torch.floor(centre * pixels).view(-1, 1)
+    half = torch.floor(torch.floor(side * pixels) / 2).view(-1, 1)
+    places = torch.arange(pixels, device=side.device).to(side.dtype).view(1, -1)
+    return ((places >= middle - half) & (places < middle + half)).to(side.dtype)
+
+
+class Mixing(GroupedMixing):
+    """Mixes one micro-batch: (images (N, C, H, W), targets (N, K), coefficients (N, 4)) -> (images, targets).
+
+    A micro-batch of 2 takes the box from the neighbour, a larger one from two places before. One image alone
+    has nothing to mix with: ValueError.
+    """
+
+    def __init__(self, *, mixup: bool = True, cutmix: bool = True, within: Optional[int] = None) -> None:
+        super().__init__(within)
+        self.mixup, self.cutmix = mixup, cutmix
 
     def _mix(self, images: Tensor, targets: Tensor, coefficients: Tensor) -> Tuple[Tensor, Tensor]:
         if images.shape[0] < 2:

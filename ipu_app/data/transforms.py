@@ -6,6 +6,7 @@ second time (Inception's augmentation, torchvision's sampling rule). Validation:
 ``size`` and, in training, shifted by up to an eighth of it. Bilinear is antialiased in validation, as in PIL
 and torchvision. In training it is plain, as in the paper's TensorFlow pipeline, on an image that the decoder
 has reduced to less than twice the size; where that was not possible (a PNG, a long crop) it is antialiased.
+A policy (RandAugment, AutoAugment) may then change the cropped, mirrored pixels.
 
 Random numbers come from a generator that the caller seeds per sample.
 """
@@ -22,6 +23,7 @@ import torch
 from .decode import OpenImage, Window
 from .keyed_random import KeyedRandom
 from .pixel_ops import PixelOps
+from .policies import Policy
 
 AREA = (0.05, 1.0)
 ASPECT = (3 / 4, 4 / 3)
@@ -46,7 +48,8 @@ CROPS: Dict[str, Callable[[int], Optional[int]]] = {
 class Preprocess:
     """How images are made ready: ``size`` pixels a side; ``augment`` (training) or not; for the latter,
     ``resize`` is the shorter side before the centre crop (default: by the rule ``crop``, int(size * 256 /
-    224) or EfficientNetV2's). ``seed`` is the augmentation's.
+    224) or EfficientNetV2's). ``seed`` is the augmentation's; ``policy`` its last
+    part, what is done to the cropped pixels.
     """
 
     size: int
@@ -55,6 +58,7 @@ class Preprocess:
     seed: int = 0
     decoder: str = "auto"
     crop: str = "published"
+    policy: Optional[Policy] = None
 
     def __post_init__(self) -> None:
         if self.size < 8:
@@ -101,17 +105,32 @@ def draw_crop(height: int, width: int, random: KeyedRandom, *, flip: bool) -> Cr
 
 
 def train_photo(
-    image: OpenImage, size: int, random: KeyedRandom, *, flip: bool, ops: PixelOps
+    image: OpenImage,
+    size: int,
+    random: KeyedRandom,
+    *,
+    flip: bool,
+    ops: PixelOps,
+    policy: Optional[Policy] = None,
 ) -> torch.Tensor:
-    """Random resized crop and mirror: (3, size, size)."""
+    """Random resized crop, mirrored where ``flip`` allows it, changed by the policy: (3, size, size)."""
     crop = draw_crop(image.height, image.width, random, flip=flip)
-    return ops.tensor(ops.resize(image.pixels(crop.window, size, fast=True), size, size), crop.flip)
+    pixels = ops.resize(image.pixels(crop.window, size, fast=True), size, size)
+    if policy is None:
+        return ops.tensor(pixels, crop.flip)
+    return ops.tensor(policy(_mirrored(pixels, crop.flip), random))
 
 
 def train_small(
-    image: OpenImage, size: int, random: KeyedRandom, *, flip: bool, ops: PixelOps
+    image: OpenImage,
+    size: int,
+    random: KeyedRandom,
+    *,
+    flip: bool,
+    ops: PixelOps,
+    policy: Optional[Policy] = None,
 ) -> torch.Tensor:
-    """Whole image, shifted by up to size / 8 pixels each way over black, mirrored where allowed."""
+    """Whole image, shifted by up to size / 8 pixels each way over black, then as `train_photo`."""
     whole = ops.resize(image.pixels(Window(0, 0, image.height, image.width), size), size, size)
     reach = size // _SHIFT
     down, right = (random.below(2 * reach + 1) - reach for _ in range(2))
@@ -119,7 +138,15 @@ def train_small(
     shifted[max(down, 0) : size + min(down, 0), max(right, 0) : size + min(right, 0)] = whole[
         max(-down, 0) : size - max(down, 0), max(-right, 0) : size - max(right, 0)
     ]
-    return ops.tensor(shifted, flip and random.random() < 0.5)
+    mirror = flip and random.random() < 0.5
+    if policy is None:
+        return ops.tensor(shifted, mirror)
+    return ops.tensor(policy(_mirrored(shifted, mirror), random))
+
+
+def _mirrored(pixels: np.ndarray, mirror: bool) -> np.ndarray:
+    """Contiguous pixels, as a policy wants them."""
+    return np.ascontiguousarray(pixels[:, ::-1] if mirror else pixels)
 
 
 def evaluate(image: OpenImage, size: int, shorter_side: Optional[int], *, ops: PixelOps) -> torch.Tensor:
