@@ -8,5 +8,5 @@ setup(
         "ipu_app.configs",
     ],
     package_dir={"ipu_app.configs": "configs"},
-    package_data={"ipu_app.configs": ["*.yaml", "*/*.yaml"]},
+    package_data={"ipu_app.configs": ["*.yaml", "*/*.yaml"], "ipu_app.search": ["*.csv"]},
 )

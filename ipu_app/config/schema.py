@@ -23,6 +23,18 @@ SCHEDULES = ("exponential", "cosine", "constant")
 
 
 @dataclass(frozen=True)
+class SectionConfig:
+    """What a section of the network consists of, in the place of the base's own; limits as in
+    ``ipu_app.models.choices.Choice``.
+    """
+
+    block: str
+    kernel: int
+    ratio: float
+    repeats: int
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Which network; the meaning and limits of each value are ``ipu_app.models.spec.make_spec``'s."""
 
@@ -36,8 +48,14 @@ class ModelConfig:
     proxy_rule: str = "quadrature"
     dropout: Optional[float] = None
     drop_connect: float = 0.2
+    depth_scale: float = 1.0
+    width_scale: float = 1.0
+    sections: Tuple[SectionConfig, ...] = ()
 
     def __post_init__(self) -> None:
+        for key in ("depth_scale", "width_scale"):
+            if not 0 < getattr(self, key) <= 16:
+                raise ValueError(f"model.{key}={getattr(self, key)}: must be above 0, and 16 or less")
         one_of("model.norm", self.norm, NORMS)
         one_of("model.norm_grouping", self.norm_grouping, ("contiguous", "strided"))
         one_of("model.padding", self.padding, ("same", "symmetric"))

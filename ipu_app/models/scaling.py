@@ -92,5 +92,12 @@ def scaled_spec(
     )
 
 
+def resized(spec: EfficientNetSpec, *, depth: float, width: float) -> EfficientNetSpec:
+    """The network with its depth and width multiplied; resolutions and name stay."""
+    if (depth, width) == (1.0, 1.0):
+        return spec
+    return replace(spec, depth=spec.depth * depth, width=spec.width * width)
+
+
 def _pixels(size: float) -> int:
     return math.floor(size + 0.5)

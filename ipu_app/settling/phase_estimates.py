@@ -6,7 +6,9 @@ from dataclasses import asdict
 from typing import Mapping, Optional
 
 from ipu_app.config.schema import ModelConfig, PhaseConfig
+from ipu_app.models.choices import Choice, candidate
 from ipu_app.models.layer_table import load_layer_table
+from ipu_app.models.scaling import resized
 from ipu_app.models.spec import EfficientNetSpec, make_spec
 from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import StepEstimate, estimate_plan, memory_rejections
@@ -22,9 +24,16 @@ def phase_plan(phase: PhaseConfig) -> PipelinePlan:
 
 
 def configured_spec(model: ModelConfig, num_classes: int = 1000) -> EfficientNetSpec:
-    """Return the network's spec; the fields of the section are those of ``make_spec``."""
+    """Return the network's spec: the named one, its sections as chosen, scaled.
+
+    The other fields of the section are those of ``make_spec``.
+    """
     facts = asdict(model)
-    return make_spec(facts.pop("name"), num_classes=num_classes, **facts)
+    depth, width, sections = (facts.pop(key) for key in ("depth_scale", "width_scale", "sections"))
+    spec = make_spec(facts.pop("name"), num_classes=num_classes, **facts)
+    if sections:
+        spec = candidate(spec, [Choice(**section) for section in sections])
+    return resized(spec, depth=depth, width=width)
 
 
 def estimate_phase(

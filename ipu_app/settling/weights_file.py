@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ipu_app import compat
 from ipu_app.config.schema import ModelConfig
+from ipu_app.models.choices import departures
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.weights import families_of, identify_weights, load_weights, published_spec
@@ -43,8 +44,10 @@ def needed_settings(file: Path, given: Sequence[str]) -> Dict[str, Any]:
         normalise = _NORMALISATIONS.get((family, name), "torchvision")
     if spec is None:
         return {}
-    keys = [field.name for field in fields(ModelConfig) if field.name not in ("dropout", "drop_connect")]
+    theirs = {field.name for field in fields(spec)} - {"dropout", "drop_connect"}
+    keys = [field.name for field in fields(ModelConfig) if field.name in theirs and field.name != "sections"]
     needed = {f"model.{key}": getattr(spec, key) for key in keys}
+    needed.update((f"model.{key}", value) for key, value in departures(spec).items())
     _refuse_others(needed, given, origin)
     return {**needed, "data.normalise": normalise}
 

@@ -24,6 +24,7 @@ LEVELS = [
     {"build"},
     {"inference"},
     {"runs"},
+    {"search"},
     {"cli"},
 ]
 REQUIRED = {"torch", "numpy", "PIL"}  # the third-party packages that a module of ours may import at once
