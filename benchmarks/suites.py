@@ -137,6 +137,12 @@ def _loader(bench: Bench) -> List[Row]:
     return _said(bench, decoders.measure(rounds=16))
 
 
+def _policies(bench: Bench) -> List[Row]:
+    from benchmarks.measure import policies
+
+    return _said(bench, policies.measure(rounds=16))
+
+
 def _paper(bench: Bench) -> List[Row]:
     from benchmarks.published.paper import paper_rows
 
@@ -163,6 +169,11 @@ def _headline(row: Row) -> str:
         return f"{row['ratio']['median']:.3f} times the CPU's time"
     if "spread_s" in row:
         return f"{row['spread_s']['median']:.2f} s"
+    if "us_per_image" in row:
+        share = (
+            "" if row["share_of_crop"] is None else f", {row['share_of_crop']['median']:.2f} times the crop"
+        )
+        return f"{row['us_per_image']['median']:.0f} us an image{share}"
     rate = f"{row['images_per_s_per_core']['median']:.0f} images/s per core"
     ratio = row["times_torchvision"]
     return rate if ratio is None else f"{rate}, {ratio['median']:.2f} times torchvision's"
@@ -175,6 +186,7 @@ SUITES = {
         Suite("bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
         Suite("simulator", "the simulated IPU against the CPU runtime", _simulator, ("cpu",)),
         Suite("loader", "decoding and augmenting JPEGs", _loader, ("cpu",)),
+        Suite("policies", "RandAugment and AutoAugment on decoded images", _policies, ("cpu",)),
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
         Suite("networks", "B0 to B5, training and inference", _networks),

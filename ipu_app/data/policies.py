@@ -6,11 +6,12 @@ A policy draws from the sample's own random numbers, so that an image depends on
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, Tuple
+from typing import Callable, Optional, Tuple
 
 import numpy as np
 
 from .keyed_random import KeyedRandom
+from .pixel_tables import PixelTables
 from .randaugment import OPS, SIGNED, Argument, Reach, argument, transform
 
 Policy = Callable[[np.ndarray, KeyedRandom], np.ndarray]
@@ -59,11 +60,13 @@ class RandAugment:
         if self.operations < 1:
             raise ValueError(f"randaugment.operations={self.operations}: must be 1 or more")
 
-    def __call__(self, image: np.ndarray, random: KeyedRandom) -> np.ndarray:
+    def __call__(
+        self, image: np.ndarray, random: KeyedRandom, tables: Optional[PixelTables] = None
+    ) -> np.ndarray:
         """The image (H, W, 3) after the operations that ``random`` chooses."""
         for _ in range(self.operations):
             op = OPS[random.below(len(OPS))]
-            image = _changed(image, op, argument(op, self.magnitude), random)
+            image = _changed(image, op, argument(op, self.magnitude), random, tables)
         return image
 
 
@@ -81,9 +84,11 @@ class AutoAugment:
         return image
 
 
-def _changed(image: np.ndarray, op: str, value: Argument, random: KeyedRandom) -> np.ndarray:
+def _changed(
+    image: np.ndarray, op: str, value: Argument, random: KeyedRandom, tables: Optional[PixelTables] = None
+) -> np.ndarray:
     """One operation, its sign and its centre drawn where it has one."""
     height, width, _ = image.shape
     sign = 1 if op not in SIGNED or random.random() < 0.5 else -1
     centre = (random.below(height), random.below(width)) if op == "Cutout" else None
-    return transform(image, op, value, sign=sign, centre=centre)
+    return transform(image, op, value, sign=sign, centre=centre, tables=tables)

@@ -113,7 +113,7 @@ def chosen_operations(monkeypatch, policy, count):
 
     done = []
     monkeypatch.setattr(
-        policies, "transform", lambda image, op, value, *, sign, centre: done.append((op, sign)) or image
+        policies, "transform", lambda image, op, value, *, sign, **_: done.append((op, sign)) or image
     )
     image = np.zeros((8, 8, 3), np.uint8)
     lengths = []
