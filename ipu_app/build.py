@@ -7,7 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -16,11 +16,13 @@ from ipu_app.config.batches import check_global_batch
 from ipu_app.config.convert import to_plain
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
 from ipu_app.data import augmenting
+from ipu_app.data.access import Access
 from ipu_app.data.datasets import ImageDataset, open_dataset
 from ipu_app.data.manifest import default_cache_dir
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.data.shards import UNASKED_BYTES
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
+from ipu_app.data.unused import data_problems, skipped_notes
 from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.fleet import code_version
 from ipu_app.distributed.gradients import GradientSync
@@ -118,6 +120,7 @@ def make_dataset(
         decoder=config.data.decoder,
         crop=config.data.crop,
         policy=augmenting.make_policy(phase.augment) if augment else None,
+        max_pixels=config.data.max_pixels,
     )
     draw = augmenting.make_draw(phase.augment) if split == "train" else None
     chosen = config.data.cache_dir
@@ -126,8 +129,12 @@ def make_dataset(
         split,
         preprocess,
         draw_coefficients=draw,
-        cache_dir=Path(chosen).expanduser() if chosen else default_cache_dir(environ),
-        most_copied_bytes=None if chosen else UNASKED_BYTES,
+        access=Access(
+            cache_dir=Path(chosen).expanduser() if chosen else default_cache_dir(environ),
+            most_copied_bytes=None if chosen else UNASKED_BYTES,
+            image_key=config.data.image_key,
+            patience_s=60 * config.data.retry_minutes,
+        ),
         limit=config.data.limit_train if split == "train" else config.data.limit_val,
     )
     if classes is not None:
@@ -299,7 +306,7 @@ def make_session(
         data_description=f"{train_set.describe()}; validation: {counted(len(val_set), 'image')}",
         data_content=f"train: {train_set.content()}\nval: {val_set.content()}",
         data_problems=data_problems({"train": train_set, "val": val_set}),
-        data_notes=lambda: skipped_notes({"train": train_set, "val": val_set}),
+        data_notes=lambda: skipped_notes({"train": train_set, "val": val_set}, comm.all_sum),
         logs_per_epoch=config.tracking.logs_per_epoch,
         validate_every=config.evaluate.every_epochs,
     )
@@ -329,24 +336,6 @@ def describe_model(spec: EfficientNetSpec, resolution: int) -> str:
         f"{spec.expand_ratio:g}, norm {spec.norm}, {resolution} px, {counted(spec.num_classes, 'class')}: "
         f"{parameters / 1e6:.2f} M parameters, {multiply_adds / 1e6:.1f} M multiply-adds an image forward"
     )
-
-
-def data_problems(datasets: Mapping[str, ImageDataset]) -> List[str]:
-    """Return what is wrong with the data by the looks of their folders, before any image is read."""
-    problems = [problem for dataset in datasets.values() for problem in dataset.source.problems]
-    if any(dataset.num_classes == 1 for dataset in datasets.values()):
-        problems.append("there is only one class: nothing to tell apart, and so nothing to learn")
-    return problems
-
-
-def skipped_notes(datasets: Mapping[str, ImageDataset]) -> List[str]:
-    """Return which images turned out to be unreadable so far."""
-    notes = []
-    for split, dataset in datasets.items():
-        if dataset.num_skipped:
-            names = ", ".join(dataset.skipped(3))
-            notes.append(f"{split}: {counted(dataset.num_skipped, 'unreadable image')} skipped ({names})")
-    return notes
 
 
 def make_curve(phase: PhaseConfig, optimizer: OptimizerSpec) -> Curve:

@@ -44,7 +44,7 @@ def _trace(args: argparse.Namespace) -> int:
     from ipu_app.runs.compilation import trace_phase
 
     path = Path(args.trace) if args.trace.endswith((".yaml", ".yml")) else recipe_path(args.trace)
-    report = trace_phase(load_config(path), args.phase)
+    report = trace_phase(load_config(path, opens_data=False), args.phase)
     print(report.listing())
     print(report)
     return 0

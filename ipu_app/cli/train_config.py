@@ -111,7 +111,7 @@ def _finetune_base(args: argparse.Namespace, path: Path, overrides: List[str]) -
     """
     if not (args.from_run and args.phase == FINETUNE):
         return []
-    config = load_config(path)
+    config = load_config(path, opens_data=False)
     if FINETUNE in config.phases:
         return []
     key = f"phases.{FINETUNE}.resolution"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Optional, Sequence
+
+MOST_NAME_BYTES = 200  # file systems allow 255; drafts and numbers are put behind a name
 
 
 def one_of(key: str, value: Any, allowed: Sequence[Any]) -> None:
@@ -21,3 +24,13 @@ def between(key: str, value: Optional[float], low: float, high: float) -> None:
     """Refuse a number outside ``low``..``high``; None passes."""
     if value is not None and not low <= value <= high:
         raise ValueError(f"{key}={value}: must lie between {low} and {high}")
+
+
+def file_name(key: str, value: str) -> None:
+    """Refuse a name that leads out of its folder, is hidden, or is too long for a file system; '' passes."""
+    too_long = len(os.fsencode(value)) > MOST_NAME_BYTES
+    if any(letter in value for letter in "/\\\0\n\r") or value.startswith(".") or too_long:
+        raise ValueError(
+            f"{key}={value!r}: must be a name without slashes, not beginning with a dot, and of at most "
+            f"{MOST_NAME_BYTES} bytes"
+        )

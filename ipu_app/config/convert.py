@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from typing import (
     Any,
+    Callable,
     Dict,
     Iterator,
     Mapping,
+    Optional,
     Tuple,
     Type,
     TypeVar,
@@ -18,9 +21,13 @@ from typing import (
     get_type_hints,
 )
 
+from ipu_app.files.yaml_file import Word
+
 T = TypeVar("T")
 
-_SCALARS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+_SCALARS = {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+_LARGEST = {int: 2**63, float: float("inf")}
 
 
 def to_section(cls: Type[T], data: Any, path: str = "") -> T:
@@ -96,17 +103,45 @@ def _to_tuple(item_hint: Any, value: Any, path: str) -> Tuple[Any, ...]:
 def _to_named_sections(cls: Any, value: Any, path: str) -> Dict[str, Any]:
     if not isinstance(value, Mapping):
         raise ValueError(f"{path}={value!r}: must be named sections")
-    return {
-        str(name): to_section(cls, {**dict(section or {}), "name": str(name)}, f"{path}.{name}")
-        for name, section in value.items()
-    }
+    found = {}
+    for name, section in value.items():
+        if section is not None and not isinstance(section, Mapping):
+            raise ValueError(f"{path}.{name}={section!r}: must be a section (keys and values)")
+        found[str(name)] = to_section(cls, {**dict(section or {}), "name": str(name)}, f"{path}.{name}")
+    return found
 
 
 def _to_scalar(hint: Any, value: Any, path: str) -> Any:
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if hint is str and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value)  # YAML reads an unquoted 16.32 as a number
-    if hint is int and isinstance(value, bool) or not isinstance(value, hint):
+    """Return what a word, or a value of Python's, is for a setting of this type."""
+    found = _READ[hint](str(value)) if isinstance(value, Word) else _same_kind(hint, value)
+    if found is None or hint in (int, float) and not abs(found) < _LARGEST[hint]:
         raise ValueError(f"{path}={value!r}: must be {_SCALARS[hint]}")
-    return value
+    return found
+
+
+def _same_kind(hint: Any, value: Any) -> Any:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if hint is float and is_number:
+        return float(value)
+    if hint is str and is_number:
+        return str(value)
+    if hint is str and isinstance(value, bool):
+        return str(value).lower()
+    return value if isinstance(value, hint) and (hint is not int or is_number) else None
+
+
+def _read_int(text: str) -> Optional[int]:
+    return int(text) if re.fullmatch(r"[-+]?\d[\d_]{0,40}", text) else None
+
+
+def _read_float(text: str) -> Optional[float]:
+    number = re.fullmatch(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?", text) and len(text) < 100
+    return float(text) if number else None
+
+
+_READ: Dict[Any, Callable[[str], Any]] = {
+    int: _read_int,
+    float: _read_float,
+    bool: lambda text: _BOOLEANS.get(text.lower()),
+    str: lambda text: text,
+}

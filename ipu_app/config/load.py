@@ -8,36 +8,68 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ipu_app.config.convert import to_plain, to_section
 from ipu_app.config.schema import RunConfig
+from ipu_app.files.yaml_file import Word, parse_yaml, read_yaml
+from pipelines.door import BadFile, shown
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "configs"  # where a wheel puts them, see setup.py
 CONFIGS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "configs"
+MOST_EXTENDED = 50  # files, of one configuration
 
 
 def load_config(
-    path: Optional[Path], overrides: Sequence[str] = (), *, also: Sequence[Path] = ()
+    path: Optional[Path],
+    overrides: Sequence[str] = (),
+    *,
+    also: Sequence[Path] = (),
+    opens_data: bool = True,
 ) -> RunConfig:
     """Load a YAML file (None: the defaults), apply ``key=value`` overrides, and check everything.
 
-    ``also`` are files whose values are added on top of the first, before the overrides.
+    ``also`` are files whose values are added on top of the first, before the overrides. A file comes from
+    anywhere, so that it can neither name commands nor look into the environment: only an override can.
+    ``opens_data=False``: the caller only looks, and lets the commands of a run's own data stand.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    merged = OmegaConf.create({})
+    tree: Dict[str, Any] = {}
     for file in [*([path] if path else []), *also]:
         for layer in _layers(file, ()):
-            merged = OmegaConf.merge(merged, layer)
-    try:
-        merged = OmegaConf.merge(merged, _override_tree(overrides, list(merged.get("phases", {}) or {})))
-        plain = OmegaConf.to_container(merged, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"configuration: {_first_line(error)}") from error
-    return to_section(RunConfig, plain)
+            tree = _merged(tree, layer)
+    typed = _override_tree(overrides, _phase_names(tree))
+    if opens_data:
+        _refuse_commands(tree, typed, path)
+    return to_section(RunConfig, _merged(tree, typed))
+
+
+def _phase_names(tree: Mapping[str, Any]) -> List[str]:
+    phases = tree.get("phases")
+    return list(phases) if isinstance(phases, Mapping) else []
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return ``above`` put on ``below``: sections key by key, everything else (lists, too) as a whole."""
+    both = dict(below)
+    for key, value in above.items():
+        old = both.get(key)
+        is_section = isinstance(old, Mapping) and isinstance(value, Mapping)
+        both[key] = _merged(old, value) if is_section else value  # type: ignore[arg-type]
+    return both
+
+
+def _refuse_commands(tree: Mapping[str, Any], typed: Mapping[str, Any], path: Optional[Path]) -> None:
+    """Refuse a file's data that are the output of a command, unless other data were typed."""
+    in_file, in_typed = tree.get("data"), typed.get("data", {})
+    source = in_file.get("source") if isinstance(in_file, Mapping) else None
+    if not isinstance(source, str) or "pipe:" not in source.lower():
+        return
+    if not isinstance(in_typed, Mapping) or "source" not in in_typed:
+        raise ValueError(
+            f"data.source={shown(source)!r} in {path}: a file can not start commands; if you know this one, "
+            "type it: --data 'pipe:...'"
+        )
 
 
 def recipe_path(name: str) -> Path:
@@ -72,58 +104,82 @@ def nearest_recipe(model: str, group_size: int, norm: str) -> Path:
 
 def save_config(config: RunConfig, path: Path) -> None:
     """Write the resolved configuration as YAML that ``load_config`` reads back to an equal value."""
-    from omegaconf import OmegaConf
+    import yaml
 
     plain = to_plain(config)
     for phase in plain["phases"].values():
         del phase["name"]
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(plain)), encoding="utf-8")
+    path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _layers(path: Path, seen: Tuple[Path, ...]) -> List[Dict[str, Any]]:
+    """Return the file and what it extends as a list of sections, the base first."""
+    if path.resolve() in seen:
+        raise ValueError(f"extends={path.name}: the files extend each other in a circle")
+    if len(seen) > MOST_EXTENDED:
+        raise ValueError(f"extends={path.name}: more than {MOST_EXTENDED} files that extend each other")
+    if not path.exists():
+        raise ValueError(f"config={path}: no such file")
+    try:
+        section = read_yaml(path)
+    except BadFile as error:
+        raise BadFile(f"config={error}") from None
+    if not isinstance(section, dict) and section is not None:
+        raise ValueError(f"config={path}: must hold keys and values, not a list or a single value")
+    section = dict(section or {})
+    _refuse_interpolation(section, "", path)
+    bases = section.pop("extends", None) or []
+    layers: List[Dict[str, Any]] = []
+    for base in [bases] if isinstance(bases, str) else list(bases)[: MOST_EXTENDED + 1]:
+        if not isinstance(base, str):
+            raise ValueError(f"config={path}: extends: must be a file's name, or a list of them")
+        layers += _layers(path.parent / base, (*seen, path.resolve()))
+        if len(layers) > MOST_EXTENDED:
+            raise ValueError(f"config={path}: extends more than {MOST_EXTENDED} files")
+    return [*layers, section]
 
 
-def _layers(path: Path, seen: Tuple[Path, ...]) -> List[Any]:
-    """Return the file and what it extends as a list of OmegaConf nodes, the base first."""
-    import yaml
+def _refuse_interpolation(value: Any, key: str, path: Path) -> None:
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(
+            f"config={path}: {key}={shown(value, 100)!r}: ${{...}} is for the command line only (--set), "
+            "not for files"
+        )
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for name, item in items:
+        _refuse_interpolation(item, f"{key}.{name}" if key else str(name), path)
+
+
+def _override_tree(overrides: Sequence[str], phases: Sequence[str]) -> Dict[str, Any]:
+    tree: Dict[str, Any] = {}
+    for item in _checked(overrides):
+        key, _, text = _name_phase(item, phases or ["train"]).partition("=")
+        try:
+            value = _resolved(parse_yaml(text, f"--set {item}"))
+        except BadFile as error:
+            raise ValueError(str(error)) from None
+        for name in reversed(key.strip().split(".")):
+            value = {name: value}
+        tree = _merged(tree, value)
+    return tree
+
+
+def _resolved(value: Any) -> Any:
+    """Return a typed value with its ``${oc.env:NAME}`` filled in."""
+    if isinstance(value, dict):
+        return {key: _resolved(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item) for item in value]
+    if not isinstance(value, str) or "${" not in value:
+        return value
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    if path.resolve() in seen:
-        raise ValueError(f"extends={path.name}: the files extend each other in a circle")
-    if not path.is_file():
-        raise ValueError(f"config={path}: no such file")
     try:
-        node = OmegaConf.load(path)
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ValueError(f"config={path}: {_yaml_problem(error)}") from error
-    if not OmegaConf.is_dict(node):
-        raise ValueError(f"config={path}: must hold keys and values, not a list or a single value")
-    bases = node.pop("extends", [])
-    layers: List[Any] = []
-    for base in [bases] if isinstance(bases, str) else list(bases):
-        layers += _layers(path.parent / base, (*seen, path.resolve()))
-    return [*layers, node]
-
-
-def _yaml_problem(error: BaseException) -> str:
-    mark = getattr(error, "problem_mark", None)
-    where = f" (line {mark.line + 1})" if mark else ""
-    return f"{getattr(error, 'problem', None) or _first_line(error)}{where}"
-
-
-def _override_tree(overrides: Sequence[str], phases: Sequence[str]) -> Any:
-    import yaml
-    from omegaconf import OmegaConf
-
-    tree = OmegaConf.create({})
-    for item in _checked(overrides):
-        try:
-            tree.merge_with_dotlist([_name_phase(item, phases or ["train"])])
-        except yaml.YAMLError as error:
-            raise ValueError(f"--set {item}: {_yaml_problem(error)}") from error
-    return tree
+        found = OmegaConf.to_container(OmegaConf.create({"value": str(value)}), resolve=True)
+    except OmegaConfBaseException as error:
+        raise BadFile(f"{shown(value)}: {shown(str(error).strip().splitlines()[0])}") from None
+    return Word(found["value"])
 
 
 def _checked(overrides: Sequence[str]) -> List[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import AugmentConfig
-from ipu_app.config.checks import at_least, between, one_of
+from ipu_app.config.checks import at_least, between, file_name, one_of
 
 NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 DEVICES = ("auto", "ipu", "cuda", "cpu")
@@ -19,6 +19,7 @@ OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
 NORMALISATIONS = ("published", "torchvision", "released_v2", "half")
 DECAY_RULES = ("published_v1", "kernels")
 CROPS = ("published", "v2")
+MOST_PIXELS = 178_956_970  # Pillow opens no larger image
 SCHEDULES = ("exponential", "cosine", "constant")
 
 
@@ -73,7 +74,8 @@ class DataConfig:
 
     ``workers``: loader processes of an instance for training, half as many for validation; None takes its
     share of the host's cores where files are decoded, none otherwise. ``cache_dir`` keeps lists of files and
-    copies of remote shards; None is ``$XDG_CACHE_HOME/ipu_app``, for at most 10 GB of copies.
+    copies of remote shards; None is ``$XDG_CACHE_HOME/ipu_app``, for at most 10 GB of copies. ``image_key``
+    names the image of a shard's sample where it has several; larger ones than ``max_pixels`` are left out.
     """
 
     source: Optional[str] = None
@@ -84,8 +86,13 @@ class DataConfig:
     limit_train: Optional[int] = None
     limit_val: Optional[int] = None
     cache_dir: Optional[str] = None
+    image_key: Optional[str] = None
+    max_pixels: int = 100_000_000
+    retry_minutes: float = 10.0
 
     def __post_init__(self) -> None:
+        between("data.max_pixels", self.max_pixels, 32 * 32, MOST_PIXELS)
+        at_least("data.retry_minutes", self.retry_minutes, 0)
         if self.source == "":  # an empty shell variable, most likely
             raise ValueError("data.source='': give a folder, or leave it out for the embedded digits")
         if self.cache_dir == "":
@@ -309,5 +316,6 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         at_least("keep_checkpoints", self.keep_checkpoints, 1)
+        file_name("name", self.name)
         if not self.phases:
             raise ValueError("phases={}: a run has at least one phase")

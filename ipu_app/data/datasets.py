@@ -7,6 +7,7 @@ preprocess, key), whatever worker, process or host makes it.
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
@@ -14,9 +15,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from pipelines.door import shown
 from pipelines.words import counted
 
 from . import transforms
+from .access import Access
 from .cifar import CifarSource, find_cifar
 from .decode import ArrayImage, OpenImage, choose_decoder, open_image
 from .embedded import DigitsSource
@@ -29,6 +32,7 @@ from .source import Renumbered, Source, Subset, UnreadableImageError
 from .transforms import Preprocess
 
 SPLITS = ("train", "val")
+_FAILURE_BYTES = 2000  # of a message
 _REPLACEMENTS = 100  # images tried in place of an unreadable one before giving up
 
 DrawCoefficients = Callable[[int, int], np.ndarray]
@@ -37,9 +41,9 @@ DrawCoefficients = Callable[[int, int], np.ndarray]
 class ImageDataset(Dataset):
     """Images of one source, made ready as ``preprocess`` says.
 
-    An image that can not be read is skipped: in training (``augment``) the next readable one takes its place,
-    in validation its row is masked (label -1). ``num_skipped`` and ``skipped()`` tell, worker processes
-    included. ``draw_coefficients(seed, key)``: adds a third part to every item, see mixing.py.
+    An image that can not be read is skipped: in training (``replaces``) the next readable one takes its
+    place, in validation its row is masked (label -1). ``num_skipped`` and ``skipped()`` tell, those of
+    worker processes included. ``draw_coefficients(seed, key)``: adds a third part to every item (mixing.py).
     """
 
     def __init__(
@@ -47,15 +51,18 @@ class ImageDataset(Dataset):
         source: Source,
         preprocess: Preprocess,
         *,
+        replaces: Optional[bool] = None,
         draw_coefficients: Optional[DrawCoefficients] = None,
         pixel_ops: Optional[PixelOps] = None,
     ) -> None:
         self.source, self.preprocess = source, preprocess
+        self.replaces = preprocess.augment if replaces is None else replaces
         self.draw_coefficients = draw_coefficients
         self.decoder = choose_decoder(preprocess.decoder)
         self._ops = pixel_ops or choose_pixel_ops()
         # one byte per image, shared with the worker processes, so that the main process can report
-        self._bad = torch.zeros(len(source), dtype=torch.uint8).share_memory_()
+        self.unreadable = torch.zeros(len(source), dtype=torch.uint8).share_memory_()
+        self._failure = torch.zeros(_FAILURE_BYTES, dtype=torch.uint8).share_memory_()
 
     @property
     def classes(self) -> Tuple[str, ...]:
@@ -75,11 +82,11 @@ class ImageDataset(Dataset):
     @property
     def num_skipped(self) -> int:
         """Images found unreadable so far, each counted once."""
-        return int(self._bad.sum())
+        return int(self.unreadable.sum())
 
     def skipped(self, limit: int = 10) -> List[str]:
         """Names of the first ``limit`` images found unreadable so far."""
-        return [self.source.name(int(index)) for index in torch.nonzero(self._bad)[:limit, 0]]
+        return [self.source.name(int(index)) for index in torch.nonzero(self.unreadable)[:limit, 0]]
 
     def number_labels_by(self, classes: Sequence[str]) -> None:
         """Make labels places in ``classes``, a model's own list; refuse data with other classes."""
@@ -101,8 +108,12 @@ class ImageDataset(Dataset):
     def __len__(self) -> int:
         return len(self.source)
 
+    def failure(self) -> str:
+        """What ended the work of a loader's process, in one line; '' where nothing did."""
+        return bytes(self._failure.tolist()).rstrip(b"\0").decode("utf-8", "replace")
+
     def __getitem__(self, key: int) -> Tuple[Any, ...]:
-        image, label = self._padding() if key < 0 else self._sample(key)
+        image, label = self._padding() if key < 0 else self._checked(key)
         if self.draw_coefficients is None:
             return image, label
         return image, label, torch.from_numpy(self.draw_coefficients(self.preprocess.seed, max(key, 0)))
@@ -111,23 +122,37 @@ class ImageDataset(Dataset):
         size = self.preprocess.size
         return torch.zeros(3, size, size, dtype=torch.uint8), -1
 
+    def _checked(self, key: int) -> Tuple[torch.Tensor, int]:
+        """The image of ``key``; what goes wrong in a loader's process is kept for the one it works for."""
+        try:
+            return self._sample(key)
+        except (ValueError, OSError, MemoryError) as error:
+            if multiprocessing.parent_process() is None:
+                raise
+            line = (shown(error, 1000) or type(error).__name__).encode()[:_FAILURE_BYTES]
+            self._failure[: len(line)] = torch.tensor(list(line), dtype=torch.uint8)
+            return self._padding()
+
     def _sample(self, key: int) -> Tuple[torch.Tensor, int]:
         """The image of ``key``, or what stands in for it where it can not be read."""
         index = key % len(self.source)
-        for offset in range(_REPLACEMENTS):
+        tries = min(_REPLACEMENTS, len(self.source))
+        for offset in range(tries):
             candidate = (index + offset) % len(self.source)
             try:
                 raw, label = self.source.read(candidate)
                 return self._ready(self._open(raw), key), label
             except UnreadableImageError:
-                self._bad[candidate] = 1
-                if not self.preprocess.augment:
+                self.unreadable[candidate] = 1
+                if not self.replaces:
                     return self._padding()
         first = self.source.name(index)
-        raise ValueError(f"data.source={first}: this and the next {_REPLACEMENTS - 1} images can not be read")
+        raise ValueError(f"data.source={first}: this and the next {tries - 1} images can not be read")
 
     def _open(self, raw: Any) -> OpenImage:
-        return ArrayImage(raw) if isinstance(raw, np.ndarray) else open_image(raw, self.decoder)
+        if isinstance(raw, np.ndarray):
+            return ArrayImage(raw)
+        return open_image(raw, self.decoder, max_pixels=self.preprocess.max_pixels)
 
     def _ready(self, image: OpenImage, key: int) -> torch.Tensor:
         """Crops and resizes; the random numbers depend on (seed, key) only."""
@@ -144,9 +169,7 @@ def open_source(
     data: Optional[str],
     split: str,
     size: int,
-    *,
-    cache_dir: Optional[Path] = None,
-    most_copied_bytes: Optional[int] = None,
+    access: Optional[Access] = None,
 ) -> Source:
     """One split of the data named ``data`` (see open_dataset); ``size`` is for synthetic images only."""
     if split not in SPLITS:
@@ -159,21 +182,20 @@ def open_source(
     if kind == "synthetic":
         return SyntheticSource(data, split, size)
     if is_shards(data):
-        return ShardSource(data, split, cache_dir=cache_dir, most_copied_bytes=most_copied_bytes)
+        return ShardSource(data, split, access)
     cifar = find_cifar(Path(data))
     if cifar is not None:
         return CifarSource(*cifar, split)
-    return FolderSource(Path(data), split, cache_dir=cache_dir)
+    return FolderSource(Path(data), split, cache_dir=access.cache_dir if access else None)
 
 
-def open_dataset(  # noqa: PLR0913 (each is one choice of its own, and none belong together)
+def open_dataset(
     data: Optional[str],
     split: str,
     preprocess: Preprocess,
     *,
     draw_coefficients: Optional[DrawCoefficients] = None,
-    cache_dir: Optional[Path] = None,
-    most_copied_bytes: Optional[int] = None,
+    access: Optional[Access] = None,
     limit: Optional[int] = None,
     pixel_ops: Optional[PixelOps] = None,
 ) -> ImageDataset:
@@ -181,12 +203,15 @@ def open_dataset(  # noqa: PLR0913 (each is one choice of its own, and none belo
 
     ``data``: None or "digits" (embedded); "generated" or "synthetic", with ":CLASSES" if not 1000; a folder
     in torchvision's ImageFolder or CIFAR layout; tar shards, as a folder, a pattern or a URL (see shards.py).
-    ValueError, one line, where it is none of these. ``cache_dir`` keeps lists of files, and copies of remote
-    shards; sets of shards larger than ``most_copied_bytes`` are not copied there but refused.
+    ValueError, one line, where it is none of these. An image for training that can not be read is replaced.
     """
-    source = open_source(
-        data, split, preprocess.size, cache_dir=cache_dir, most_copied_bytes=most_copied_bytes
-    )
+    source = open_source(data, split, preprocess.size, access)
     if limit is not None and limit < len(source):
         source = Subset(source, limit)
-    return ImageDataset(source, preprocess, draw_coefficients=draw_coefficients, pixel_ops=pixel_ops)
+    return ImageDataset(
+        source,
+        preprocess,
+        replaces=split == "train",
+        draw_coefficients=draw_coefficients,
+        pixel_ops=pixel_ops,
+    )

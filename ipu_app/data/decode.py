@@ -22,7 +22,8 @@ import numpy as np
 from .jpeg import JpegHeader, cut_height, parse_header
 from .source import UnreadableImageError
 
-MAX_PIXELS = 178_956_970  # above it PIL suspects an attack, and most likely a header is damaged
+MAX_PIXELS = 100_000_000  # above it most likely a header is damaged, or meant to take all memory
+MOST_PIXELS = 178_956_970  # Pillow opens no larger image
 MAX_REDUCTION = 8  # JPEG's 8x8 blocks decode at 1/1, 1/2, 1/4 and 1/8
 
 
@@ -109,14 +110,20 @@ class JpegImage(OpenImage):
             )
         except ValueError:
             # what libjpeg merely warns of is raised too: PIL knows the readable from the truncated
-            return _pil(self._data).pixels(window, at_least)
+            return _pil(self._data, MOST_PIXELS).pixels(window, at_least)
         return window.reduced(round(self.width / array.shape[1]), *array.shape[:2]).cut(array)
 
 
-def _pil(data: bytes) -> OpenImage:
+def _pil(data: bytes, max_pixels: int) -> OpenImage:
     from .pil_image import PilImage
 
-    return PilImage(data)
+    return PilImage(data, max_pixels)
+
+
+def check_pixels(width: int, height: int, max_pixels: int) -> None:
+    """UnreadableImageError for an image that is larger than allowed."""
+    if height * width > max_pixels:
+        raise UnreadableImageError(f"{width}x{height} pixels; data.max_pixels allows {max_pixels}")
 
 
 DECODERS = ("auto", "simplejpeg", "pil")
@@ -134,15 +141,14 @@ def choose_decoder(name: str) -> str:
     return name
 
 
-def open_image(data: bytes, decoder: str) -> OpenImage:
+def open_image(data: bytes, decoder: str, *, max_pixels: int = MAX_PIXELS) -> OpenImage:
     """Reads the header, with a decoder that ``choose_decoder`` named.
 
-    UnreadableImageError for what is no image.
+    UnreadableImageError for what is no image, or one of more than ``max_pixels``, before it is decoded.
     """
     if decoder == "simplejpeg":
         header = parse_header(data)
         if header is not None and header.components in (1, 3) and header.orientation == 1:
-            if header.height * header.width > MAX_PIXELS:
-                raise UnreadableImageError(f"{header.height}x{header.width} pixels: too many")
+            check_pixels(header.width, header.height, max_pixels)
             return JpegImage(data, header)
-    return _pil(data)
+    return _pil(data, max_pixels)

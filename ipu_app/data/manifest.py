@@ -11,16 +11,22 @@ import json
 import os
 import tempfile
 import time
-import zipfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
-_MOST_NOTES = 20
-_FORMAT = 2  # of the cache file; another number makes old files be ignored
+from ipu_app.files.arrays import load_arrays, store_arrays
+from pipelines.door import kind_of, shown
+
+from .litter import is_litter_file, is_litter_folder
+from .notes import at_most
+from .suffixes import is_image_name, suffix_of
+
+MOST_DEPTH = 100  # folders inside each other
+_FORMAT = 3  # of the cache file; another number makes old files be ignored
 # How long a kept list may be compared with the files' sizes. Measured on a local disk, 100 000 files in 200
 # folders: 0.6 s to list them, 0.4 s to compare them; so ImageNet's 1.28 million are all compared. Network
 # storage that answers some thousand such questions a second would need 10 minutes at every start: there, as
@@ -69,13 +75,18 @@ def default_cache_dir(environ: Mapping[str, str]) -> Path:
 
 
 class _Walk:
-    """Lists image files. ``notes``: what was left out; ``folders``: those read, with times of change."""
+    """Lists image files. ``notes``: what was left out; ``folders``: those read, with times of change;
+    ``suffixes``: how many files are no images by their names.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._above = {_identity(os.stat(parent)) for parent in (folder, *folder.resolve().parents)}
         self.notes: List[str] = []
         self.folders: List[Tuple[str, int]] = []
+        self.suffixes: Counter[str] = Counter()
+        self.litter: Counter[str] = Counter()
+        self.empty: List[str] = []
 
     def files(self, name: str) -> Iterator[Tuple[str, int]]:
         """Image files of a class with sizes, sorted, links followed, every directory once."""
@@ -88,17 +99,61 @@ class _Walk:
             return
         seen.add(_identity(status))
         self.folders.append((relative, status.st_mtime_ns))
+        if relative.count("/") > MOST_DEPTH:
+            self.notes.append(f"{relative}: left out, more than {MOST_DEPTH} folders inside each other")
+            return
         with os.scandir(self._folder / relative) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:
             path = f"{relative}/{entry.name}"
             try:
-                if entry.is_dir():
-                    yield from self._below(path, seen)
-                elif entry.name.lower().endswith(IMAGE_SUFFIXES):
-                    yield path, entry.stat().st_size
+                yield from self._entry(entry, path, seen)
             except OSError as error:  # a broken link, a link to itself, or no permission
                 self.notes.append(f"{path}: left out, {error.strerror}")
+
+    def _entry(self, entry: Any, path: str, seen: Set[Tuple[int, int]]) -> Iterator[Tuple[str, int]]:
+        is_folder = entry.is_dir()
+        if is_litter_folder(entry.name) if is_folder else is_litter_file(entry.name):
+            name = f"{entry.name}/" if is_folder else "hidden and system files"
+            self.litter[name] += images_below(entry.path) if is_folder else 1
+        elif is_folder:
+            yield from self._below(path, seen)
+        elif not is_image_name(entry.name):
+            self.suffixes[suffix_of(entry.name)] += 1
+        else:
+            yield from self._image(entry.stat(), path)
+
+    def _image(self, status: os.stat_result, path: str) -> Iterator[Tuple[str, int]]:
+        kind = kind_of(status.st_mode)
+        if kind != "a file":
+            self.notes.append(f"{path}: left out, {kind}")
+        elif status.st_size == 0:
+            self.empty.append(path)
+        else:
+            yield path, status.st_size
+
+    def all_notes(self, where: str) -> List[str]:
+        """What was left out, in lines: the counted first."""
+        counted = []
+        for kind, counter in (("other files", self.suffixes), ("copies or litter", self.litter)):
+            total = sum(counter.values())
+            if counter:
+                listed = ", ".join(f"{shown(name)}: {number}" for name, number in counter.most_common(6))
+                counted.append(f"{where}/: {total} {kind} left out ({listed})")
+        if self.empty:
+            first = ", ".join(self.empty[:3])
+            counted.append(f"{where}/: {len(self.empty)} images of no bytes left out ({shown(first)})")
+        return [*counted, *self.notes]
+
+
+def images_below(folder: str, limit: int = 100_000) -> int:
+    """How many files of a folder that is left out are named like images; counting ends at ``limit``."""
+    count = 0
+    for number, (_, _, files) in enumerate(os.walk(folder)):
+        count += sum(map(is_image_name, files))
+        if count > limit or number > limit:
+            break
+    return count
 
 
 def _identity(status: os.stat_result) -> Tuple[int, int]:
@@ -133,18 +188,12 @@ def _scan(folder: Path, classes: Sequence[str]) -> Tuple[FileTable, _Seen]:
         np.asarray(ends, dtype=np.int64),
         np.asarray(places, dtype=np.int32),
         digest.hexdigest(),
-        _at_most(walk.notes, _MOST_NOTES),
+        tuple(at_most(walk.all_notes(folder.name))),
     )
     folders = b"\0".join(_raw(path) for path, _ in walk.folders)
     times = np.asarray([time for _, time in walk.folders], dtype=np.int64)
     seen = _Seen(np.frombuffer(folders, dtype=np.uint8), times, np.asarray(sizes, dtype=np.int64))
     return table, seen
-
-
-def _at_most(notes: List[str], limit: int) -> Tuple[str, ...]:
-    """The first ``limit`` notes, and how many more there are."""
-    more = len(notes) - limit
-    return (*notes[:limit], f"and {more} more folders or files like these") if more > 0 else tuple(notes)
 
 
 def load_table(
@@ -165,7 +214,7 @@ def load_table(
         return scan_classes(folder, classes)
     key = hashlib.sha256(json.dumps([_FORMAT, str(folder.resolve()), list(classes)]).encode()).hexdigest()
     cache_file = cache_dir / f"files-{key[:32]}.npz"
-    stored = load_arrays(cache_file)
+    stored = _stored_table(cache_file)
     compared = _compare(folder, stored, clock, clock() + compare_s) if stored is not None else None
     if stored is not None and compared is not None:
         notes = [str(note) for note in stored["problems"]]
@@ -190,6 +239,26 @@ def load_table(
     return table
 
 
+def _stored_table(cache_file: Path) -> Optional[Dict[str, np.ndarray]]:
+    """A table from the cache; None where its parts do not fit together."""
+    names = ("names", "ends", "places", "digest", "problems", "folders", "times", "sizes")
+    stored = load_arrays(cache_file, names)
+    if stored is None:
+        return None
+    rows = len(stored["ends"]) if stored["ends"].ndim == 1 else -1
+    kinds = {"names": "u", "ends": "i", "places": "i", "digest": "U", "problems": "U", "folders": "u"}
+    kinds.update(times="i", sizes="i")
+    fits = (
+        all(stored[name].dtype.kind == kind for name, kind in kinds.items())
+        and all(stored[name].ndim == 1 for name in kinds if name != "digest")
+        and rows == len(stored["places"]) == len(stored["sizes"])
+        and bool((np.diff(stored["ends"], prepend=0) > 0).all())
+        and (not rows or int(stored["ends"][-1]) == len(stored["names"]))
+        and bool((stored["places"] >= 0).all())
+    )
+    return stored if fits else None
+
+
 def _compare(
     folder: Path, stored: Mapping[str, np.ndarray], clock: Callable[[], float], deadline: float
 ) -> Optional[int]:
@@ -198,7 +267,7 @@ def _compare(
         if not _folders_are_unchanged(folder, stored):
             return None
         return _compare_sizes(folder, stored, clock, deadline)
-    except OSError:  # gone, or a folder no longer
+    except (OSError, ValueError):  # gone, or a folder no longer, or no path at all
         return None
 
 
@@ -224,29 +293,3 @@ def _compare_sizes(
                 return None
             compared += 1
     return compared
-
-
-def load_arrays(path: Path) -> Optional[Dict[str, np.ndarray]]:
-    """What `store_arrays` put into ``path``; None where there is no such file, or a damaged one."""
-    try:
-        with np.load(path) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, zipfile.BadZipFile):
-        return None
-
-
-def store_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an .npz file so that a reader never sees half of it; a cache that can not be written is left
-    out.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    except OSError:
-        return
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(temporary, path)
-    except OSError:  # most likely the disk is full
-        os.unlink(temporary)

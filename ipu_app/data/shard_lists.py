@@ -17,6 +17,7 @@ from .remote import expand, is_remote
 
 SPLIT_FIELD = "{split}"
 _SPLIT = re.compile(r"train|(?<![a-z])val")  # as in training, valid, validation; not as in interval
+_TAR = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst|lz4|Z))$")
 EXPECTED = (
     f"expected names that hold train and val, such as {SPLIT_FIELD}-*.tar or "
     "train-{000..127}.tar::val-{00..07}.tar, or a folder with index.json"
@@ -24,13 +25,22 @@ EXPECTED = (
 
 
 def is_list(data: str) -> bool:
-    """Whether ``data`` names tar files themselves, not a folder of them."""
-    return data.endswith(".tar") or "::" in data or (is_remote(data) and ".tar" in data)
+    """Whether ``data`` names tar files themselves, compressed ones (to refuse) too, not a folder of them."""
+    named = bool(_TAR.search(data)) and not os.path.isdir(data)
+    return named or "::" in data or (is_remote(data) and ".tar" in data)
+
+
+def shard_files(folder: Path) -> List[Path]:
+    """Training shards in a folder without an index: the plain ones, or if there are none the compressed."""
+    found = [path for path in sorted(folder.glob("train-*")) if _TAR.search(path.name)]
+    return [path for path in found if path.suffix == ".tar"] or found
 
 
 def in_folder(folder: str) -> str:
     """The pattern of the shards in a folder without an index."""
-    return os.path.join(glob.escape(folder), f"{SPLIT_FIELD}-*.tar")
+    named = next(iter(shard_files(Path(folder))), Path("train-0.tar"))
+    match = _TAR.search(named.name)
+    return os.path.join(glob.escape(folder), f"{SPLIT_FIELD}-*{match.group() if match else '.tar'}")
 
 
 def split_of(location: str) -> Optional[str]:
@@ -62,6 +72,6 @@ def _matches(name: str) -> List[str]:
         return [name]
     if glob.has_magic(name):
         return sorted(glob.glob(name))
-    if not Path(name).is_file():
+    if not Path(name).exists():
         raise ValueError(f"data.source={name}: no such shard")
     return [name]

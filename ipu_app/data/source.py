@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Sequence, Tuple, Union
+from typing import Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 Raw = Union[bytes, np.ndarray]
+MOST_IMAGE_BYTES = 1 << 29  # of one encoded image
 
 
 class UnreadableImageError(ValueError):
@@ -38,6 +39,10 @@ class Source:
     def read(self, index: int) -> Tuple[Raw, int]:
         """Image ``index`` as encoded bytes or as uint8 pixels (H, W, 3), and its label."""
         raise NotImplementedError
+
+    def labels(self) -> Optional[np.ndarray]:
+        """Labels of all images, int64; None where they are known only by reading."""
+        return None
 
     def name(self, index: int) -> str:
         """What to call image ``index`` in a report."""

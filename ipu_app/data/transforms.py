@@ -20,7 +20,7 @@ from typing import Callable, Dict, NamedTuple, Optional
 import numpy as np
 import torch
 
-from .decode import OpenImage, Window
+from .decode import MAX_PIXELS, OpenImage, Window
 from .keyed_random import KeyedRandom
 from .pixel_ops import PixelOps
 from .policies import Policy
@@ -48,8 +48,8 @@ CROPS: Dict[str, Callable[[int], Optional[int]]] = {
 class Preprocess:
     """How images are made ready: ``size`` pixels a side; ``augment`` (training) or not; for the latter,
     ``resize`` is the shorter side before the centre crop (default: by the rule ``crop``, int(size * 256 /
-    224) or EfficientNetV2's). ``seed`` is the augmentation's; ``policy`` its last
-    part, what is done to the cropped pixels.
+    224) or EfficientNetV2's). ``seed`` is the augmentation's; ``policy`` its last part, what is done to the
+    cropped pixels. Images of more than ``max_pixels`` are unreadable.
     """
 
     size: int
@@ -59,6 +59,7 @@ class Preprocess:
     decoder: str = "auto"
     crop: str = "published"
     policy: Optional[Policy] = None
+    max_pixels: int = MAX_PIXELS
 
     def __post_init__(self) -> None:
         if self.size < 8:

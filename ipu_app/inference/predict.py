@@ -103,7 +103,7 @@ def open_classifier(trained: TrainedModel, run: Path, *, device: str, number: in
         graph = trained.logits_graph().to(kind)
         yield Classifier(lambda images: graph(images.to(kind)).cpu(), _TORCH_BATCH, kind)
         return
-    config = load_config(run_dir_of(run).config)
+    config = load_config(run_dir_of(run).config, opens_data=False)
     phase = list(config.phases.values())[-1]
     geometry = inference_geometry(phase, number)
     parts = build.make_parts(config, phase, trained.file.spec, (geometry, geometry), initialise=False)

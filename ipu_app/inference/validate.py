@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 from ipu_app import build
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
+from ipu_app.data.unused import data_problems, skipped_notes
 from ipu_app.distributed.comm import Comm, make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
@@ -71,7 +72,7 @@ def validate_run(
     trained = load_trained(path, averaged=averaged)
     choice = choose_device(config.device.kind, config.device.poptorch)
     environ = read_environ()
-    trained_for = load_config(run_dir_of(path).config).device.kind
+    trained_for = load_config(run_dir_of(path).config, opens_data=False).device.kind
     asked = any(item.startswith("device.autocast") for item in overrides)
     if choice.kind == "cpu" and trained_for != "cpu" and not asked:  # half precision was for another device
         config = replace(config, device=replace(config.device, autocast="off"))
@@ -145,8 +146,8 @@ def validate_at(
         weights=trained.origin,
         notes=(
             *_subset_notes(config, len(dataset)),
-            *build.data_problems({"val": dataset}),
-            *build.skipped_notes({"val": dataset}),
+            *data_problems({"val": dataset}),
+            *skipped_notes({"val": dataset}, comm.all_sum),
         ),
         device=runtime.info.description,
         classes={classes[label]: share for label, share in shares.items()},

@@ -60,7 +60,8 @@ def resolution_lines(config: RunConfig, start: Start) -> List[str]:
     phases = list(config.phases.values())
     trained_at, others = phases[0].resolution, [phase.resolution for phase in phases[1:]]
     if start.from_run:
-        trained_at = next(iter(load_config(run_dir_of(start.from_run).config).phases.values())).resolution
+        earlier = load_config(run_dir_of(start.from_run).config, opens_data=False)
+        trained_at = next(iter(earlier.phases.values())).resolution
         others = [phase.resolution for phase in phases]
     spec = configured_spec(config.model)
     native = spec.native_resolution

@@ -24,6 +24,7 @@ from ipu_app.runtime.base import (
     copy_to_host,
     eval_result,
 )
+from ipu_app.runtime.checked_loader import CheckedLoader
 from ipu_app.runtime.epoch_loader import EpochLoader
 from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
@@ -83,10 +84,10 @@ class IpuRuntime(Runtime):
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return PopTorch's own loader: it delivers whole combined batches, rebatched by its workers."""
         if not train or not self.num_workers(train=True):
-            return self._make_loader(dataset, sampler, train=train)
+            return CheckedLoader(self._make_loader(dataset, sampler, train=train), dataset)
         loader = EpochLoader(lambda counting: self._make_loader(dataset, counting, train=True), sampler)
         self._loaders.append(loader)
-        return loader
+        return CheckedLoader(loader, dataset)
 
     def _make_loader(self, dataset: Any, sampler: Any, *, train: bool) -> Any:
         poptorch = self._api.poptorch

@@ -28,6 +28,7 @@ from ipu_app.runtime.base import (
     copy_to_host,
     eval_result,
 )
+from ipu_app.runtime.checked_loader import CheckedLoader
 from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.optimizers import torch_optimizer
 from pipelines.geometry import BatchGeometry
@@ -87,7 +88,7 @@ class TorchRuntime(Runtime):
             pin_memory=self._settings.device == "cuda",
             persistent_workers=workers > 0,
         )
-        return loader
+        return CheckedLoader(loader, dataset)
 
     def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
         """Train on one batch; sums stay on the device until its end, so that CUDA is not waited for."""

@@ -150,12 +150,13 @@ def test_a_bad_tree_is_read_and_reported(tmp_path, decoder):
         assert image.shape == (3, 32, 32)
         assert 0 <= label < 3
     assert train.skipped() == [
-        "train/class0/nothing.jpg",
         "train/class0/text.jpg",
         "train/class0/truncated.jpg",
     ]
     report = "\n".join(train.source.problems)
     assert "train/empty: class without images" in report
+    assert "1 other files left out (.txt: 1)" in report
+    assert "images of no bytes left out (class0/nothing.jpg)" in report
     assert "class2/self: left out, a link back" in report
     assert "class2/broken.jpg: left out" in report
     assert "class2/ring.jpg: left out" in report

@@ -16,6 +16,7 @@ from data_images import jpeg, photograph, png, write_tree
 from ipu_app.build import make_dataset, run_name
 from ipu_app.config.load import load_config
 from ipu_app.data import remote
+from ipu_app.data.access import Access
 from ipu_app.data.datasets import open_dataset, open_source
 from ipu_app.data.remote import Expected, copy_url, expand
 from ipu_app.data.shard_lists import list_shards, split_of
@@ -92,23 +93,23 @@ def images(data):
 
 def test_replaced_shards_are_copied_again(tmp_path, web):
     publish(tmp_path)
-    first = open_dataset(web.url, "train", EVAL, cache_dir=tmp_path / "c")
+    first = open_dataset(web.url, "train", EVAL, access=Access(tmp_path / "c"))
     before = images(first)
     publish(tmp_path, train=3)  # the same names at the same URL, other images
-    second = open_dataset(web.url, "train", EVAL, cache_dir=tmp_path / "c")
+    second = open_dataset(web.url, "train", EVAL, access=Access(tmp_path / "c"))
     assert len(second) == 9
     assert second.manifest_hash != first.manifest_hash
     local = open_dataset(str(tmp_path / "web"), "train", EVAL)
     assert torch.equal(images(second), images(local))
     assert len(before) == 12
-    third = open_dataset(web.url, "train", EVAL, cache_dir=tmp_path / "c")
+    third = open_dataset(web.url, "train", EVAL, access=Access(tmp_path / "c"))
     assert "3 copies" in third.source.problems[0] and "replaced since" in third.source.problems[0]
 
 
 def test_unchanged_shards_are_copied_once(tmp_path, web):
     publish(tmp_path)
     for _ in range(2):
-        images(open_dataset(web.url, "train", EVAL, cache_dir=tmp_path / "c"))
+        images(open_dataset(web.url, "train", EVAL, access=Access(tmp_path / "c")))
     assert sorted(web.asked) == ["index.json"] * 2 + [f"train-00000{number}.tar" for number in range(3)]
 
 
@@ -116,13 +117,13 @@ def test_a_known_set_can_be_used_offline(tmp_path):
     (tmp_path / "web").mkdir()
     publish(tmp_path)
     with serving(tmp_path / "web") as server:
-        online = images(open_dataset(server.url, "train", EVAL, cache_dir=tmp_path / "c"))
-    offline = open_dataset(server.url, "train", EVAL, cache_dir=tmp_path / "c")
+        online = images(open_dataset(server.url, "train", EVAL, access=Access(tmp_path / "c")))
+    offline = open_dataset(server.url, "train", EVAL, access=Access(tmp_path / "c"))
     (note,) = offline.source.problems
     assert "index.json: can not be read" in note and "the copy of 2" in note
     assert torch.equal(images(offline), online)
     with pytest.raises(ValueError, match="index.json: can not be read"):
-        open_dataset(server.url, "train", EVAL, cache_dir=tmp_path / "elsewhere")
+        open_dataset(server.url, "train", EVAL, access=Access(tmp_path / "elsewhere"))
 
 
 @pytest.mark.parametrize("failure", [503, 429, "cut"])
@@ -182,8 +183,8 @@ def test_foreign_shards_need_no_index_on_disk_or_over_http(tmp_path, web, patter
     write_foreign(tmp_path / "web", FOREIGN_VAL, per_shard=2)
     local, url = pattern.format(base=tmp_path / "web"), pattern.format(base=web.url)
     for split, count in (("train", 12), ("val", 4)):
-        here = open_dataset(local, split, EVAL, cache_dir=tmp_path / "c")
-        there = open_dataset(url, split, EVAL, cache_dir=tmp_path / "c")
+        here = open_dataset(local, split, EVAL, access=Access(tmp_path / "c"))
+        there = open_dataset(url, split, EVAL, access=Access(tmp_path / "c"))
         assert len(here) == len(there) == count
         assert [there[index][1] for index in range(count)] == [index % 6 for index in range(count)]
         assert torch.equal(images(here), images(there))
@@ -192,7 +193,7 @@ def test_foreign_shards_need_no_index_on_disk_or_over_http(tmp_path, web, patter
         assert there.num_skipped == 0
     assert sorted(web.asked) == [*FOREIGN, *FOREIGN_VAL]
     assert "copying shard 3 of 3: http" in capsys.readouterr().err
-    again = open_dataset(url, "train", EVAL, cache_dir=tmp_path / "c")
+    again = open_dataset(url, "train", EVAL, access=Access(tmp_path / "c"))
     assert len(again) == 12 and len(web.asked) == 5
     assert capsys.readouterr().err == ""
 
@@ -200,7 +201,7 @@ def test_foreign_shards_need_no_index_on_disk_or_over_http(tmp_path, web, patter
 def test_validation_alone_does_not_copy_the_training_images(tmp_path, web):
     write_foreign(tmp_path / "web", FOREIGN)
     write_foreign(tmp_path / "web", FOREIGN_VAL, per_shard=2)
-    val = open_dataset(LISTS[0].format(base=web.url), "val", EVAL, cache_dir=tmp_path / "c")
+    val = open_dataset(LISTS[0].format(base=web.url), "val", EVAL, access=Access(tmp_path / "c"))
     assert len(val) == 4 and val.classes == tuple("0123")
     assert sorted(web.asked) == FOREIGN_VAL
 
@@ -210,8 +211,8 @@ def test_other_openers_of_webdataset_are_used(tmp_path):
     write_foreign(tmp_path, FOREIGN_VAL)
     data = f"pipe:cat {tmp_path}/{{{','.join([*FOREIGN, *FOREIGN_VAL])}}}"
     assert is_shards(data)
-    assert len(open_dataset(data, "train", EVAL, cache_dir=tmp_path / "c")) == 12
-    assert len(open_dataset(data, "val", EVAL, cache_dir=tmp_path / "c")) == 8
+    assert len(open_dataset(data, "train", EVAL, access=Access(tmp_path / "c"))) == 12
+    assert len(open_dataset(data, "val", EVAL, access=Access(tmp_path / "c"))) == 8
 
 
 def test_labels_that_training_does_not_know_are_refused(tmp_path):
@@ -275,8 +276,7 @@ def test_large_sets_without_an_index_are_known_by_their_first_shard(tmp_path, we
         ShardSource(
             f"{web.url}/imagenet1k-train-{{000..002}}.tar",
             "train",
-            cache_dir=tmp_path / "c",
-            most_copied_bytes=2 * size,
+            Access(tmp_path / "c", 2 * size),
         )
     assert web.asked == FOREIGN[:1]
 
