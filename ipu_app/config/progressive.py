@@ -163,8 +163,8 @@ class ProgressiveConfig:
     """How a phase grows image size and regularisation; ``rule`` off: not at all.
 
     The ranges are [first, last]; empty ones are the law's own for the network. ``align``: none; eval, the
-    evaluation size's remainder modulo 32; or a size. ``micro``, ``replicas`` and ``splits`` are batch
-    factors and pipeline of each stage, empty: the phase's; the global batch stays, by accumulating.
+    evaluation size's remainder modulo 32; or a size. ``micro``, ``replicas``, ``splits`` and, on CPU and
+    CUDA, ``torch_micro`` are each stage's, empty: the phase's; the global batch stays, by accumulating.
     """
 
     rule: str = "off"
@@ -176,6 +176,7 @@ class ProgressiveConfig:
     cutmix_alpha: Tuple[float, ...] = ()
     dropout: Tuple[float, ...] = ()
     micro: Tuple[int, ...] = ()
+    torch_micro: Tuple[int, ...] = ()
     replicas: Tuple[int, ...] = ()
     splits: Tuple[Tuple[str, ...], ...] = ()
 
@@ -193,14 +194,15 @@ class ProgressiveConfig:
         }
         for key, (low, high) in limits.items():
             _check_range(key, getattr(self, key), low, high)
-        for key in ("micro", "replicas", "splits"):
+        for key in ("micro", "torch_micro", "replicas", "splits"):
             given = getattr(self, key)
             if len(given) not in (0, self.stages):
                 raise ValueError(
                     f"progressive.{key} has {len(given)} values: give one for each of {self.stages} stages"
                 )
-        for value in (*self.micro, *self.replicas):
-            at_least("progressive.micro and replicas", value, 1)
+        for key in ("micro", "torch_micro", "replicas"):
+            for value in getattr(self, key):
+                at_least(f"progressive.{key}", value, 1)
 
     @property
     def is_on(self) -> bool:

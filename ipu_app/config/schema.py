@@ -11,6 +11,7 @@ from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import AugmentConfig
 from ipu_app.config.checks import at_least, between, file_name, one_of
+from ipu_app.config.progressive import ProgressiveConfig
 
 NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
 DEVICES = ("auto", "ipu", "cuda", "cpu")
@@ -20,6 +21,7 @@ NORMALISATIONS = ("published", "torchvision", "released_v2", "half")
 DECAY_RULES = ("published_v1", "kernels")
 CROPS = ("published", "v2")
 MOST_PIXELS = 178_956_970  # Pillow opens no larger image
+AVERAGINGS = ("epoch", "update")
 SCHEDULES = ("exponential", "cosine", "constant")
 
 
@@ -241,7 +243,9 @@ class PhaseConfig:
     """One stretch of training at one resolution; ``resolution`` None is the model's native one.
 
     ``trainable`` names the first block that learns (``all``, or for instance ``Top`` or ``block7a``);
-    ``averaging`` is the decay of the weight average, one sample an epoch (0: none).
+    ``averaging`` is the decay of the weight average (0: none), one sample an epoch; or, with
+    ``averaging_per`` update, one an update, where decays begin lower: (1 + t) / (10 + t) after t updates.
+    ``progressive``: image size and regularisation grow in stages.
     """
 
     name: str
@@ -249,13 +253,16 @@ class PhaseConfig:
     resolution: Optional[int] = None
     trainable: str = "all"
     averaging: float = 0.97
+    averaging_per: str = "epoch"
     batch: BatchConfig = field(default_factory=BatchConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
+    progressive: ProgressiveConfig = field(default_factory=ProgressiveConfig)
 
     def __post_init__(self) -> None:
+        one_of(f"phases.{self.name}.averaging_per", self.averaging_per, AVERAGINGS)
         at_least(f"phases.{self.name}.epochs", self.epochs, 1)
         between(f"phases.{self.name}.averaging", self.averaging, 0, 0.9999)
         if self.resolution is not None:

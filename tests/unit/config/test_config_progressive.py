@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Tuple
 
 import pytest
 
+from ipu_app.config.convert import to_plain
+from ipu_app.config.load import load_config
+from ipu_app.config.phase_stages import PhaseStage, phase_stages
 from ipu_app.config.progressive import (
     ProgressiveConfig,
     aligned,
@@ -14,6 +18,7 @@ from ipu_app.config.progressive import (
     staged,
     stages,
 )
+from ipu_app.config.schema import RunConfig
 from ipu_app.models.families import SIZES
 from ipu_app.models.spec import make_spec
 
@@ -92,3 +97,87 @@ def test_unknown_networks_and_laws_are_refused_by_name() -> None:
         stages("b9")
     with pytest.raises(ValueError, match="progressive.rule='off': choose one of paper, released"):
         stages("b0", rule="off")
+
+
+def demo(*overrides: str) -> RunConfig:
+    """A run of 64 images an update, by the paper's law unless told otherwise."""
+    base = {"epochs": 4, "batch.micro": 8, "batch.accumulation": 4, "batch.replicas": 2}
+    said = {f"phases.train.{key}": str(value) for key, value in {**base, "progressive.rule": "paper"}.items()}
+    said.update(item.split("=", 1) for item in overrides)
+    return load_config(None, [f"{key}={value}" for key, value in said.items()])
+
+
+def of(config: RunConfig, native: int = 224, evaluation: int = 224) -> Tuple[PhaseStage, ...]:
+    return phase_stages(config, "train", native=native, evaluation=evaluation)
+
+
+def test_a_phase_without_progression_is_its_only_stage() -> None:
+    config = load_config(None, ["phases.train.epochs=7"])
+    (only,) = of(config)
+    assert (only.first_epoch, only.end_epoch) == (0, 7)
+    assert only.config is config and only.phase is config.phases["train"]
+
+
+def test_stages_are_plain_phases_with_the_whole_phases_optimiser_and_epochs() -> None:
+    config = demo("phases.train.epochs=9")
+    found = of(config)
+    assert [(s.first_epoch, s.end_epoch) for s in found] == [(0, 2), (2, 4), (4, 6), (6, 9)]
+    assert [s.phase.resolution for s in found] == [128, 160, 192, 224]
+    assert [s.config.model.dropout for s in found] == pytest.approx([0.1, 0.4 / 3, 0.5 / 3, 0.2])
+    for stage in found:
+        assert stage.phase.epochs == 9 and stage.phase.optimizer == config.phases["train"].optimizer
+        assert not stage.phase.progressive.is_on and stage.config.phases["train"] is stage.phase
+        assert to_plain(stage.config)  # saves, as every configuration does
+    assert "stage 2/4: epochs 3 to 4 at 160 px, RandAugment 8.33" in found[1].describe()
+
+
+def test_batch_factors_differ_but_the_global_batch_stays() -> None:
+    batches = "[16, 8, 8, 4]", "[1, 1, 2, 2]", "[[], [], [block4a], [block3a, block5a]]"
+    micro, replicas, splits = (
+        f"phases.train.progressive.{key}={value}"
+        for key, value in zip(("micro", "replicas", "splits"), batches)
+    )
+    found = of(demo(micro, replicas, splits))
+    assert [s.phase.batch.micro for s in found] == [16, 8, 8, 4]
+    assert {s.phase.batch.global_batch for s in found} == {64}
+    assert [len(s.phase.pipeline.splits) for s in found] == [0, 0, 1, 2]
+    with pytest.raises(ValueError, match="stage 1's micro-batch 12 x replicas 2 do not divide .* of 64"):
+        of(demo("phases.train.progressive.micro=[12, 8, 8, 8]"))
+
+
+def test_the_runs_own_values_are_what_its_stages_end_at() -> None:
+    found = of(
+        demo("phases.train.resolution=64", "model.dropout=0.05", "phases.train.augment.mixup_alpha=0.2")
+    )
+    assert [s.phase.resolution for s in found] == [32, 42, 53, 64]
+    assert {s.config.model.dropout for s in found} == {0.05}
+    assert [s.phase.augment.mixup_alpha for s in found] == pytest.approx([0, 0.2 / 3, 0.4 / 3, 0.2])
+    (*_, last) = of(demo("phases.train.augment.randaugment.magnitude=9"))
+    assert last.phase.augment.randaugment.magnitude == 9
+
+
+def test_images_that_are_not_augmented_are_not_changed_by_a_stage_either() -> None:
+    for item in ("preprocessing=eval", "autoaugment=v0"):
+        found = of(demo(f"phases.train.augment.{item}"))
+        assert {s.phase.augment.randaugment.magnitude for s in found} == {None}
+
+
+def test_sizes_are_aligned_to_the_evaluation_size_or_to_any() -> None:
+    align = "phases.train.progressive.align="
+    sizes = [
+        [s.phase.resolution for s in of(demo(f"{align}{goal}"), evaluation=240)] for goal in ("eval", "33")
+    ]
+    assert sizes == [[112, 144, 176, 208], [129, 161, 193, 225]]
+
+
+def test_fewer_epochs_than_stages_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"phases.train.epochs=3: must be at least progressive.stages=4"):
+        of(demo("phases.train.epochs=3"))
+
+
+def test_version_2s_cutmix_needs_its_law_of_mixing() -> None:
+    config = demo("model.name=v2-m", "phases.train.progressive.rule=released")
+    with pytest.raises(ValueError, match="set augment.mixing=v2"):
+        of(config, 384, 480)
+    found = of(demo("model.name=v2-m", "phases.train.augment.mixing=v2"), 384, 480)
+    assert [s.phase.resolution for s in found] == [128, 212, 296, 380]
