@@ -9,7 +9,14 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ipu_app.cli.train import FLAGS, SWITCHES
 from ipu_app.config.asked import Asked, asked_keys, sets_batch
-from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
+from ipu_app.config.load import (
+    CONFIGS,
+    RECIPE_FOLDERS,
+    load_config,
+    nearest_recipe,
+    recipe_files,
+    recipe_path,
+)
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.settling.phase_estimates import configured_spec
 
@@ -91,7 +98,7 @@ def _finetune_plan(args: argparse.Namespace, path: Path, brought: Sequence[str])
         return []
     named = dict(item.split("=", 1) for item in brought)
     model = args.model or named.get("model.name", "b0")
-    if not list((CONFIGS / "recipes").glob(f"{model}-*.yaml")):
+    if not any(file.stem.startswith(f"{model}-") for file in recipe_files()):
         return []
     group, norm = args.group or int(named.get("model.group_size", 16)), args.norm or "gn"
     phase = next(iter(load_config(nearest_recipe(model, group, norm)).phases.values()))
@@ -230,7 +237,7 @@ def only_phase(config: RunConfig, name: str) -> RunConfig:
 
 
 def _is_published(name: Optional[str]) -> bool:
-    return name is not None and recipe_path(name).parent.name == "recipes"
+    return name is not None and recipe_path(name).parent.name in RECIPE_FOLDERS
 
 
 def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:

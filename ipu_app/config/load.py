@@ -19,6 +19,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "configs"  # where a wheel puts them, see setup.py
 CONFIGS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "configs"
 MOST_EXTENDED = 50  # files, of one configuration
+RECIPE_FOLDERS = ("recipes", "recipes_v2")  # those of arXiv 2106.03640's 30 runs, and of EfficientNetV2
 
 
 def load_config(
@@ -76,28 +77,35 @@ def recipe_path(name: str) -> Path:
     """Return the file of a recipe by its name (``b2-g16-ln_pn-half``); refuse an unknown one."""
     import difflib
 
-    for folder in ("recipes", "smoke", "."):
+    for folder in (*RECIPE_FOLDERS, "smoke", "."):
         candidate = CONFIGS / folder / f"{name}.yaml"
         if candidate.is_file():
             return candidate
-    known = sorted(p.stem for p in (CONFIGS / "recipes").glob("*.yaml"))
+    known = [path.stem for path in recipe_files()]
     near = difflib.get_close_matches(name, known, 3) or known[:3]
     raise ValueError(
-        f"run={name!r}: no recipe of that name; near are {', '.join(near)} (all in configs/recipes)"
+        f"run={name!r}: no recipe of that name; near are {', '.join(near)} (all in "
+        f"{' and '.join(f'configs/{folder}' for folder in RECIPE_FOLDERS)})"
     )
 
 
+def recipe_files() -> List[Path]:
+    """Return the files of all recipes: arXiv 2106.03640's published runs, then those of EfficientNetV2."""
+    return [path for folder in RECIPE_FOLDERS for path in sorted((CONFIGS / folder).glob("*.yaml"))]
+
+
 def nearest_recipe(model: str, group_size: int, norm: str) -> Path:
-    """Return the published native-resolution recipe of a model, the one with this group size and norm if any.
+    """Return the native-resolution recipe of a model, the one with this group size and norm if any.
 
     The caller still sets group size and norm. Refuses a model that nobody published a training of.
     """
-    folder = CONFIGS / "recipes"
-    for name in (f"{model}-g{group_size}-{norm}-native", f"{model}-g16-ln_pn-native"):
-        if (folder / f"{name}.yaml").is_file():
-            return folder / f"{name}.yaml"
+    files = {path.stem: path for path in recipe_files()}
+    for name in (f"{model.lower()}-g{group_size}-{norm}-native", f"{model.lower()}-g16-ln_pn-native"):
+        if name in files:
+            return files[name]
     raise ValueError(
-        f"model={model!r}: no published training to start from; choose b0 to b5, or give --config, "
+        f"model={model!r}: no published training to start from; choose b0 to b5, v2-b0 to v2-b3, v2-s, v2-m "
+        f"or v2-l, or give --config, "
         f"or --plan with a plan saved by: ipu_app plan --model {model} --save FILE"
     )
 

@@ -1,0 +1,89 @@
+"""EfficientNetV2's recipes: what they say, and in miniature to their end on the simulator and on CPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipu_app.__main__ import main
+from ipu_app.build import make_optimizer_spec
+from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
+from ipu_app.config.schema import RunConfig
+from ipu_app.models.layout import sub_block_names
+from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, memory_problem
+
+FILES = sorted((CONFIGS / "recipes_v2").glob("*.yaml"))
+VARIANTS = ("g1-bn", "g16-gn", "g16-ln_pn")
+KINDS = ("native",)
+SIZES = ("b0", "b1", "b2", "b3", "s", "m", "l")
+
+
+def names() -> Any:
+    for size in SIZES:
+        for variant in VARIANTS:
+            for kind in KINDS:
+                yield f"v2-{size}-{variant}-{kind}"
+                if size in "ml":
+                    yield f"v2-{size}-{variant}-{kind}-pod64"
+
+
+def test_there_is_a_recipe_for_every_size_variant_and_kind() -> None:
+    assert sorted(names()) == [path.stem for path in FILES]
+    assert nearest_recipe("V2-S", 16, "gn").stem == "v2-s-g16-gn-native"
+    assert recipe_path("v2-b0-g1-bn-native").parent.name == "recipes_v2"
+    with pytest.raises(ValueError, match="near are v2-s-g16-ln_pn-native"):
+        recipe_path("v2-s-g16-lnpn-native")
+
+
+def train(config: RunConfig) -> Any:
+    (phase,) = config.phases.values()
+    return phase
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_recipes_are_the_released_training_and_fit_their_pod(path: Path) -> None:
+    config = load_config(path)
+    spec, phase = configured_spec(config.model), train(config)
+    _, size, group, norm, *_ = path.stem.split("-")
+    assert (spec.name, f"g{spec.group_size}", spec.norm) == (f"v2-{size}", group, norm)
+    assert phase.epochs == 350 and phase.batch.global_batch == 4096
+    optimizer = make_optimizer_spec(phase)
+    assert optimizer.lr == pytest.approx(0.256)
+    assert (optimizer.rho, optimizer.decay_rule) == (0.9, "kernels")
+    assert list(config.evaluate.resolutions) == [spec.evaluation_resolution]
+    assert config.data.normalise == ("torchvision" if size.startswith("b") else "released_v2")
+    assert config.data.crop == "v2"
+    assert set(phase.pipeline.splits) < set(sub_block_names(spec))
+    num_ipus = phase.batch.replicas * (len(phase.pipeline.splits) + 1)
+    assert num_ipus == (64 if path.stem.endswith("pod64") else 16)
+
+
+def test_a_recipe_fits_by_the_estimate(tmp_path: Path) -> None:
+    config = load_config(recipe_path("v2-b0-g16-ln_pn-native"))
+    environ = {"XDG_CACHE_HOME": str(tmp_path)}
+    estimate = estimate_phase(config.model, train(config), platform="mk2", environ=environ)
+    assert memory_problem(estimate) == ""
+
+
+def in_miniature(recipe: str, device: str, folder: Path) -> Any:
+    words = ["train", "--run", recipe, "--smoke", "--device", device, "--name", "smoke"]
+    assert main([*words, "--set", f"runs_dir={folder}"]) == 0
+    assert (folder / "smoke" / "report.html").is_file()
+    return json.loads((folder / "smoke" / "summary.json").read_text())
+
+
+@pytest.mark.parametrize("device", ["ipu", "cpu"])
+def test_a_recipe_runs_in_miniature(device: str, tmp_path: Path) -> None:
+    summary = in_miniature("v2-b0-g16-ln_pn-native", device, tmp_path)
+    assert summary["model"] == "v2-b0" and summary["val_images"] == 4
+    assert len(summary["evaluations"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["ipu", "cpu"])
+@pytest.mark.parametrize("recipe", [path.stem for path in FILES if "pod64" not in path.stem])
+def test_every_recipe_runs_in_miniature(recipe: str, device: str, tmp_path: Path) -> None:
+    assert in_miniature(recipe, device, tmp_path)["val_images"] == 4
