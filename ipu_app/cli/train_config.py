@@ -22,6 +22,7 @@ from ipu_app.settling.phase_estimates import configured_spec
 
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
+_SMOKE_STAGES = 2  # of progressive learning
 SMOKE_STEPS = 4  # weight updates of a miniature: the first is at a learning rate of 0
 
 
@@ -89,7 +90,8 @@ def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
     if args.data:
         model = args.model or named.get("model.name", "b0")
         return nearest_recipe(model, args.group or 16, args.norm or "ln_pn")
-    return CONFIGS / "demo.yaml"
+    is_v2 = (args.model or "").lower().startswith("v2-")
+    return CONFIGS / ("demo-v2.yaml" if is_v2 else "demo.yaml")
 
 
 def _finetune_plan(args: argparse.Namespace, path: Path, brought: Sequence[str]) -> List[str]:
@@ -212,21 +214,44 @@ def smoke_overrides(config: RunConfig) -> List[str]:
         values.append(f"evaluate.resolutions=[{last},{last + 32}]")
     for name, phase in config.phases.items():
         is_pipeline = len(phase.pipeline.splits) > 0
-        replicas = 1 if is_pipeline else 2
+        replicas, micro = 1 if is_pipeline else 2, max(2, phase.augment.least_micro)
         accumulation = phase.least_accumulation if is_pipeline else (longest + 1) // 2
         values += [
-            f"phases.{name}.epochs=1",
+            f"phases.{name}.epochs={_SMOKE_STAGES if phase.progressive.is_on else 1}",
             f"phases.{name}.resolution={_smoke_resolution(config, phase)}",
-            f"phases.{name}.batch.micro=2",
+            f"phases.{name}.batch.micro={micro}",
             f"phases.{name}.batch.accumulation={accumulation}",
             f"phases.{name}.batch.replicas={replicas}",
             f"phases.{name}.batch.device_iterations=1",
-            f"phases.{name}.batch.torch_micro={2 * accumulation * replicas}",
+            f"phases.{name}.batch.torch_micro={micro * accumulation * replicas}",
             f"phases.{name}.batch.eval_micro=2",
             # a shorter warm-up: at the published one's first steps nothing would learn
             f"phases.{name}.schedule.warmup_epochs={min(phase.schedule.warmup_epochs, 1 / SMOKE_STEPS)}",
+            *_smoke_augmentation(config, name),
+            *_smoke_stages(phase),
         ]
     return [*values, "data.limit_val=4"]
+
+
+def _smoke_augmentation(config: RunConfig, name: str) -> List[str]:
+    """Keep RandAugment's patches, which are in pixels, in proportion: they would cover whole miniatures.
+
+    Where a whole image is of one value, which may be an input of 0, gradients of group norms overflow.
+    """
+    phase = config.phases[name]
+    magnitude = phase.augment.randaugment.magnitude
+    if magnitude is None:
+        return []
+    share = _smoke_resolution(config, phase) / _resolution(config, phase)
+    return [f"phases.{name}.augment.randaugment.magnitude={round(magnitude * share, 2)}"]
+
+
+def _smoke_stages(phase: PhaseConfig) -> List[str]:
+    """Stages of one epoch, with the phase's own batch and splits."""
+    if not phase.progressive.is_on:
+        return []
+    emptied = [f"progressive.{key}=[]" for key in ("micro", "torch_micro", "replicas", "splits")]
+    return [f"phases.{phase.name}.{item}" for item in (f"progressive.stages={_SMOKE_STAGES}", *emptied)]
 
 
 def only_phase(config: RunConfig, name: str) -> RunConfig:
@@ -247,7 +272,11 @@ def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
     in half precision.
     """
     smallest = 64 if config.model.norm == "bn" else 32
-    return smallest + (phase.resolution or configured_spec(config.model).native_resolution) % 32
+    return smallest + _resolution(config, phase) % 32
+
+
+def _resolution(config: RunConfig, phase: PhaseConfig) -> int:
+    return phase.resolution or configured_spec(config.model).native_resolution
 
 
 def _without(overrides: Sequence[str], replaced: Sequence[str]) -> List[str]:
