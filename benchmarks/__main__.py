@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Callable, Optional, Sequence
 
 from benchmarks.keeper import Keeper
-from benchmarks.measure.machine import describe_machine, host_kind, usable_cores
+from benchmarks.measure.host_facts import describe_machine, host_kind, usable_cores
 from benchmarks.measure.results import FOLDER, Results, read_results, results_path
 from benchmarks.report.table import Table
 from benchmarks.suites import SUITES, Bench, chosen_models, chosen_suites

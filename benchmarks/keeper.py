@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
-from benchmarks.measure.machine import describe_machine, one_line
+from benchmarks.measure.host_facts import describe_machine, one_line
 from benchmarks.measure.results import add_suite, machine_of, read_results, rows_of
 from benchmarks.suites import Bench, BudgetSpent, Row, Suite
 

@@ -15,7 +15,7 @@ from benchmarks.evidence.jobs import Job, Row, run_jobs
 from benchmarks.evidence.parts import PARTS
 from benchmarks.evidence.settings import Settings
 from benchmarks.evidence.timing import time_steps
-from benchmarks.measure.machine import describe_machine
+from benchmarks.measure.host_facts import describe_machine
 from ipu_app.data.datasets import open_source
 
 Progress = Callable[[str], None]

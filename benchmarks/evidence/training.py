@@ -25,6 +25,8 @@ from ipu_app.data.datasets import ImageDataset
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.models.spec import SECTIONS, EfficientNetSpec, make_spec
 from ipu_app.runtime.base import Runtime, StepKnobs
+from ipu_app.settling.phase_batches import make_geometries
+from ipu_app.settling.phases import make_optimizer_spec
 
 Weights = Dict[str, Tensor]
 EVAL_BATCH = 50
@@ -129,7 +131,7 @@ def make_runtime(case: TrainingCase, stretch: Stretch) -> Runtime:
     """Return the CPU runtime of a stretch, its network freshly initialised from the case's seed."""
     config = _config(case, stretch)
     phase = config.phases["train"]
-    geometries = build.make_geometries(phase, "cpu", instances=1)
+    geometries = make_geometries(phase, "cpu", instances=1)
     return build.make_runtime("cpu", config, phase, build.make_parts(config, phase, case.spec, geometries))
 
 
@@ -160,7 +162,7 @@ def _run(runtime: Runtime, case: TrainingCase, stretch: Stretch, config: RunConf
     phase = config.phases["train"]
     images = _images(case, config, "train", stretch.resolution)
     order = InstanceSampler(len(images), runtime.geometry, seed=case.seed)
-    curve = build.make_curve(phase, build.make_optimizer_spec(phase))
+    curve = build.make_curve(phase, make_optimizer_spec(phase))
     loader = runtime.loader(images, order, train=True)
     losses = []
     for epoch in range(stretch.epochs):

@@ -15,6 +15,8 @@ from ipu_app import build
 from ipu_app.config.load import load_config, nearest_recipe
 from ipu_app.data.mixing import NUM_COEFFICIENTS
 from ipu_app.runtime.base import StepKnobs
+from ipu_app.settling.phase_batches import make_geometries
+from ipu_app.settling.phase_estimates import configured_spec
 
 NUM_CLASSES = 1000
 AUTOCAST = {"fp32": "off", "bf16": "bfloat16"}
@@ -48,8 +50,8 @@ def make_recipe_step(case: Case, device: str) -> Callable[[], None]:
     recipe = nearest_recipe(case.model, case.group_size, case.norm)
     config = load_config(recipe, overrides_of(case, device))
     phase = config.phases["train"]
-    spec = build.configured_spec(config.model, NUM_CLASSES)
-    parts = build.make_parts(config, phase, spec, build.make_geometries(phase, device, instances=1))
+    spec = configured_spec(config.model, NUM_CLASSES)
+    parts = build.make_parts(config, phase, spec, make_geometries(phase, device, instances=1))
     runtime = build.make_runtime(device, config, phase, parts)
     images = torch.randint(0, 256, (case.batch, 3, case.resolution, case.resolution), dtype=torch.uint8)
     batch = [images, torch.randint(0, NUM_CLASSES, (case.batch,))]

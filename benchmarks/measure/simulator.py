@@ -14,6 +14,8 @@ from benchmarks.measure.harness import ratio, significant, take_turns, timed
 from ipu_app import build
 from ipu_app.config.load import load_config
 from ipu_app.runtime.base import Runtime, StepKnobs
+from ipu_app.settling.phase_batches import make_geometries
+from ipu_app.settling.phase_estimates import configured_spec
 
 RESOLUTION, NUM_CLASSES, ACCUMULATION = 64, 1000, 4
 CASES = {  # name -> overrides
@@ -27,8 +29,8 @@ def make_runtime(device: str, overrides: List[str]) -> Runtime:
     common = [f"phases.train.batch.accumulation={ACCUMULATION}", "phases.train.pipeline.precision='32.32'"]
     config = load_config(None, [*common, "device.poptorch=sim", *overrides])
     phase = config.phases["train"]
-    spec = build.configured_spec(config.model, NUM_CLASSES)
-    parts = build.make_parts(config, phase, spec, build.make_geometries(phase, device, instances=1))
+    spec = configured_spec(config.model, NUM_CLASSES)
+    parts = build.make_parts(config, phase, spec, make_geometries(phase, device, instances=1))
     return build.make_runtime(device, config, phase, parts)
 
 

@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from benchmarks.measure.machine import one_line
+from benchmarks.measure.host_facts import one_line
 from benchmarks.measure.results import Results, gpu_results, machine_of, rows_of
 from benchmarks.report.ipu_estimates import cell_estimates, fit_note
 from benchmarks.report.network_plot import plot_networks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from benchmarks.measure.machine import one_line
+from benchmarks.measure.host_facts import one_line
 from benchmarks.measure.results import Results, machine_of
 from benchmarks.report.table import NOT_MEASURED
 from benchmarks.report.tables import bars_table

@@ -12,6 +12,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Mapping
 
+from ipu_app.config.kinds import NORMS
+
 if TYPE_CHECKING:
     from ipu_app.cli.planning import PlanReport
 
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what to plan")
     what.add_argument("--model", help="b0 ... b7 or cifar (default b0)")
     what.add_argument("--group", type=int, help="channels per convolution group (default 16)")
-    what.add_argument("--norm", help="bn, gn, ln, ln_pn or gn_pn (default ln_pn)")
+    what.add_argument("--norm", help=f"{', '.join(NORMS)} (default ln_pn)")
     what.add_argument("--res", type=int, help="image resolution in pixels (default: the model's)")
     what.add_argument("--ipus", type=int, help="IPUs of the whole job, a power of two (default 16)")
     what.add_argument("--global-batch", type=int, help="images per weight update (default 768)")

@@ -3,37 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from ipu_app.cli.train_flags import FLAGS, SWITCHES
 
 HELP = "train a network on IPUs (real or simulated), CUDA or CPU"
-
-# flag -> (configuration key, type, help); the flags are spelling for --set
-FLAGS = (
-    ("model", "model.name", str, "b0..b7 or cifar"),
-    ("group", "model.group_size", int, "channels per group of the spatial convolutions"),
-    ("norm", "model.norm", str, "bn, gn, ln, ln_pn or gn_pn"),
-    ("res", "phases[0].resolution", int, "image resolution of the first phase, or of --phase, in pixels"),
-    (
-        "data",
-        "data.source",
-        str,
-        "folder with train/<class>/ and val/<class>/ of images, torchvision's CIFAR folder, tar shards "
-        "(folder, pattern or URL), generated:CLASSES, synthetic, or digits (the default: embedded ones)",
-    ),
-    ("epochs", "phases[0].epochs", int, "epochs of the first phase, or of --phase"),
-    ("lr", "phases[0].optimizer.lr", float, "peak learning rate of the first phase, or of --phase"),
-    ("trainable", "phases[0].trainable", str, "first block that learns: all, or for instance Top"),
-    ("device", "device.kind", str, "auto, ipu, cuda or cpu"),
-    ("poptorch", "device.poptorch", str, "auto, sdk or sim"),
-    ("seed", "seed", int, "seed of initial weights, order and augmentation"),
-    ("name", "name", str, "name of the run (default: made of model and data)"),
-)
-SWITCHES = (
-    ("ipu_model", "device.ipu_model", "use the SDK's own IPU emulator"),
-    ("strict_memory", "device.strict_memory", "refuse a plan that is estimated not to fit"),
-    ("wandb", "tracking.wandb", "log to Weights & Biases (offline without a key)"),
-    ("tensorboard", "tracking.tensorboard", "log for TensorBoard"),
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--print-config", action="store_true", help="print all settings with what they mean, and end"
     )
+    source.add_argument(
+        "--dry-run", action="store_true", help="say what the run would be, phase by phase, and end"
+    )
     values = parser.add_argument_group("values")
     for flag, key, kind, text in FLAGS:
         values.add_argument(f"--{flag}", type=kind, metavar=flag.upper(), help=f"{text} [{key}]")
@@ -74,22 +50,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train; returns 0, or raises ValueError for bad input."""
-    from ipu_app.cli.train_config import asked_from_args, check_data, config_from_args, init_overrides
+    from ipu_app.cli.train_config import check_data, request_from_args
 
-    config = config_from_args(args)
     if args.print_config:
-        from ipu_app.config.describe import described_yaml
+        return _print_config(args)
+    request = request_from_args(args)
+    check_data(args, request.config)
+    from ipu_app.runs.job import train
 
-        print(described_yaml(config), end="")
-        return 0
-    check_data(args, config)
-    from ipu_app.runs.job import Start, train
+    return train(request, dry_run=args.dry_run)
 
-    start = Start(
-        resume=Path(args.resume) if args.resume else None,
-        from_run=Path(args.from_run) if args.from_run else None,
-        init=Path(args.init) if args.init else None,
-        reset_head=args.reset_head,
-        settings=tuple(init_overrides(args)),
-    )
-    return train(config, start, asked_from_args(args, config))
+
+def _print_config(args: argparse.Namespace) -> int:
+    """Print the settings as they are settled here, with what they mean."""
+    from ipu_app.cli.train_config import has_data, request_from_args
+    from ipu_app.config.describe import described_yaml
+
+    request = request_from_args(args)
+    from ipu_app.runs.here import settled_config
+
+    config, remarks = settled_config(request, with_images=has_data(args, request.config))
+    for remark in remarks:
+        print(f"# {remark}")
+    print(described_yaml(config), end="")
+    return 0

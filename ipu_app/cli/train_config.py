@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
-from ipu_app.cli.train import FLAGS, SWITCHES
+from ipu_app.cli.train_flags import FLAGS, SWITCHES
 from ipu_app.config.asked import Asked, asked_keys, sets_batch
+from ipu_app.config.kinds import NORMS
 from ipu_app.config.load import (
     CONFIGS,
     RECIPE_FOLDERS,
@@ -19,6 +20,9 @@ from ipu_app.config.load import (
 )
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.settling.phase_estimates import configured_spec
+
+if TYPE_CHECKING:
+    from ipu_app.settling.settle import Request
 
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
@@ -61,16 +65,37 @@ def asked_from_args(args: argparse.Namespace, config: RunConfig) -> Asked:
     return Asked(keys, batch=fixed or sets_batch(keys))
 
 
+def request_from_args(args: argparse.Namespace) -> Request:
+    """Return what the command line asks for."""
+    from ipu_app.settling.origin import Origin
+    from ipu_app.settling.settle import Request
+
+    config = config_from_args(args)
+    origin = Origin(
+        resume=Path(args.resume) if args.resume else None,
+        from_run=Path(args.from_run) if args.from_run else None,
+        init=Path(args.init) if args.init else None,
+        reset_head=args.reset_head,
+        settings=tuple(init_overrides(args)),
+    )
+    return Request(config, asked_from_args(args, config), origin)
+
+
 def check_data(args: argparse.Namespace, config: RunConfig) -> None:
     """Refuse to spend a published training, or other people's weights, on the embedded digits unasked."""
-    if config.data.source is not None or args.smoke:
-        return
-    for option, value in (("run", args.run if _is_published(args.run) else None), ("init", args.init)):
-        if value and not args.config:
-            raise ValueError(
-                f"{option}={value}: on which images? Give --data DIR, or --smoke for a miniature of the run "
-                "in seconds (the embedded digits on purpose: --data digits)"
-            )
+    if not has_data(args, config):
+        option, value = ("run", args.run) if args.run else ("init", args.init)
+        raise ValueError(
+            f"{option}={value}: on which images? Give --data DIR, or --smoke for a miniature of the run "
+            "in seconds (the embedded digits on purpose: --data digits)"
+        )
+
+
+def has_data(args: argparse.Namespace, config: RunConfig) -> bool:
+    """Tell whether it is clear which images are meant; a published run is not for the digits unasked."""
+    if config.data.source is not None or args.smoke or args.config:
+        return True
+    return not (_is_published(args.run) or args.init)
 
 
 def config_path(args: argparse.Namespace, brought: Sequence[str] = ()) -> Path:
@@ -271,7 +296,7 @@ def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
     The last maps of batch norm keep some pixels: over the single ones of two images its gradient overflows
     in half precision.
     """
-    smallest = 64 if config.model.norm == "bn" else 32
+    smallest = 64 if NORMS[config.model.norm].per_batch else 32
     return smallest + _resolution(config, phase) % 32
 
 

@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import List
 
+from ipu_app.config.kinds import DEVICES
+
 HELP = "classify the validation images with a finished run's weights"
 
 
@@ -14,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or one of its checkpoints")
     parser.add_argument("--res", type=int, nargs="+", metavar="PX", help="resolutions (default: the run's)")
     parser.add_argument("--data", help="other data than the run's")
-    parser.add_argument("--device", default="auto", help="auto, ipu, cuda or cpu")
+    parser.add_argument("--device", default="auto", help=", ".join(("auto", *DEVICES)))
     parser.add_argument("--raw", action="store_true", help="use the weights as trained, not their average")
     parser.add_argument("--per-class", action="store_true", help="print the accuracy of every class")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Dict, Iterable, Sequence, Tuple
 
+from ipu_app.config.kinds import DEVICES
+
 # settings that only some devices take notice of
 EFFECTS: Dict[str, Tuple[str, ...]] = {
     r"device\.(ipu_model|strict_memory|platform|executable_cache|poptorch)": ("ipu",),
@@ -58,7 +60,7 @@ def _readers(key: str) -> Tuple[str, ...]:
     for pattern, devices in EFFECTS.items():
         if re.fullmatch(pattern, key):
             return devices
-    return ("ipu", "cuda", "cpu")
+    return tuple(DEVICES)
 
 
 def _named(key: str, phases: Sequence[str]) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Optional, Sequence
+from typing import Any, Collection, Optional
 
 MOST_NAME_BYTES = 200  # file systems allow 255; drafts and numbers are put behind a name
 
 
-def one_of(key: str, value: Any, allowed: Sequence[Any]) -> None:
+def one_of(key: str, value: Any, allowed: Collection[Any]) -> None:
     """Refuse a value that is not in ``allowed``."""
     if value not in allowed:
         raise ValueError(f"{key}={value!r}: choose one of {', '.join(map(str, allowed))}")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any, Dict, List
 
 from ipu_app.config.convert import to_plain
-from ipu_app.config.schema import DEVICES, NORMS, OPTIMIZERS, PRECISIONS, SCHEDULES, RunConfig
+from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES
+from ipu_app.config.optimizer_options import OptimizerConfig
+from ipu_app.config.schema import DEVICES, PRECISIONS, RunConfig
 
 # dotted key, phases without their name -> meaning, unit, what is allowed
 MEANINGS: Dict[str, str] = {
@@ -28,7 +31,7 @@ MEANINGS: Dict[str, str] = {
     "model.sections": "block, kernel, ratio and repeats of every section; []: the model's own",
     "data.source": "null: digits; a folder, CIFAR's, shards (folder, pattern, URL), generated:N",
     "data.workers": "loader processes; null: by the cores where files are decoded, else none",
-    "data.decoder": "auto, or a decoder by name",
+    "data.decoder": ", ".join(["auto", *DECODERS]),
     "data.normalise": "published (mean only), torchvision (mean and deviation), released_v2, half (to -1..1)",
     "data.crop": "to evaluate: published (87.5 % of a side), or v2 (whole images from 320 px on)",
     "data.cache_dir": "folder for lists of files and copies of remote shards; null: the user's own cache",
@@ -64,15 +67,7 @@ MEANINGS: Dict[str, str] = {
     "phases.batch.device_iterations": "weight updates in one call of the device",
     "phases.batch.torch_micro": "largest micro-batch on CUDA and CPU, fitted to the memory; null: micro",
     "phases.batch.eval_micro": "micro-batch of validation; null: micro",
-    "phases.optimizer.kind": ", ".join(OPTIMIZERS),
-    "phases.optimizer.lr": "peak learning rate; null: global batch x lr_per_image",
-    "phases.optimizer.lr_per_image": "2^-14 as arXiv 2106.03640; EfficientNetV2: .016 / 256",
-    "phases.optimizer.momentum": "of rmsprop_tf and sgd, 0 to 1",
-    "phases.optimizer.rho": "decay of squared gradients; null: 1 - global batch x 2^-14",
-    "phases.optimizer.eps": "added to the root of squared gradients",
-    "phases.optimizer.weight_decay": "0 or more",
-    "phases.optimizer.decay_rule": "published_v1, or kernels: no biases of squeeze-excite and classifier",
-    "phases.optimizer.loss_scale": "factor of the loss in half precision",
+    **{f"phases.optimizer.{each.name}": each.metadata["meaning"] for each in fields(OptimizerConfig)},
     "phases.schedule.kind": ", ".join(SCHEDULES),
     "phases.schedule.warmup_epochs": "linear from 0 to the peak",
     "phases.schedule.decay": "factor of each drop; exponential",

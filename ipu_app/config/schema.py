@@ -11,18 +11,17 @@ from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import AugmentConfig
 from ipu_app.config.checks import at_least, between, file_name, one_of
+from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES
+from ipu_app.config.kinds import DEVICES as KINDS_OF_DEVICE
+from ipu_app.config.optimizer_options import OptimizerConfig
 from ipu_app.config.progressive import ProgressiveConfig
 
-NORMS = ("bn", "gn", "ln", "ln_pn", "gn_pn")
-DEVICES = ("auto", "ipu", "cuda", "cpu")
+DEVICES = ("auto", *KINDS_OF_DEVICE)
 PRECISIONS = ("16.16", "16.32", "32.32")
-OPTIMIZERS = ("rmsprop_tf", "sgd", "adamw")
 NORMALISATIONS = ("published", "torchvision", "released_v2", "half")
-DECAY_RULES = ("published_v1", "kernels")
 CROPS = ("published", "v2")
 MOST_PIXELS = 178_956_970  # Pillow opens no larger image
 AVERAGINGS = ("epoch", "update")
-SCHEDULES = ("exponential", "cosine", "constant")
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,7 @@ class DataConfig:
             raise ValueError("data.cache_dir='': give a folder, or leave it out for ~/.cache/ipu_app")
         if self.workers is not None:
             at_least("data.workers", self.workers, 0)
+        one_of("data.decoder", self.decoder, ("auto", *DECODERS))
         one_of("data.normalise", self.normalise, NORMALISATIONS)
         one_of("data.crop", self.crop, CROPS)
         for key in ("limit_train", "limit_val"):
@@ -161,38 +161,6 @@ class BatchConfig:
     def global_batch(self) -> int:
         """Samples between two weight updates."""
         return self.micro * self.accumulation * self.replicas
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """Optimiser and its constants.
-
-    ``lr`` None takes the global batch times ``lr_per_image``, whose default is arXiv 2106.03640's 2^-14.
-    ``decay_rule``: weight decay on all but norms and proxies' scale and shift (``published_v1``), or on these
-    without the biases of squeeze-excite and classifier (``kernels``, EfficientNetV2's).
-    """
-
-    kind: str = "rmsprop_tf"
-    lr: Optional[float] = None
-    lr_per_image: float = 2.0**-14
-    momentum: float = 0.9
-    rho: Optional[float] = None
-    eps: float = 1e-3
-    weight_decay: float = 1e-5
-    loss_scale: float = 128.0
-    decay_rule: str = "published_v1"
-
-    def __post_init__(self) -> None:
-        one_of("optimizer.kind", self.kind, OPTIMIZERS)
-        one_of("optimizer.decay_rule", self.decay_rule, DECAY_RULES)
-        at_least("optimizer.lr_per_image", self.lr_per_image, 0)
-        if self.lr is not None:
-            at_least("optimizer.lr", self.lr, 0)
-        between("optimizer.momentum", self.momentum, 0, 1)
-        between("optimizer.rho", self.rho, 0, 1)
-        at_least("optimizer.weight_decay", self.weight_decay, 0)
-        if self.eps <= 0 or self.loss_scale <= 0:
-            raise ValueError(f"optimizer.eps={self.eps}, loss_scale={self.loss_scale}: must be above 0")
 
 
 @dataclass(frozen=True)

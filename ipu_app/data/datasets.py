@@ -8,27 +8,24 @@ preprocess, key), whatever worker, process or host makes it.
 from __future__ import annotations
 
 import multiprocessing
-from pathlib import Path
 from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from ipu_app.config.kinds import SOURCES, kind_of
 from pipelines.door import shown
 from pipelines.words import counted
 
 from . import transforms
 from .access import Access
-from .cifar import CifarSource, find_cifar
-from .decode import ArrayImage, OpenImage, choose_decoder, open_image
-from .embedded import DigitsSource
-from .folder import FolderSource
-from .generated import GeneratedSource, SyntheticSource
+from .decode import choose_decoder, open_image
+from .image import ArrayImage, OpenImage
 from .keyed_random import KeyedRandom
 from .pixel_ops import PixelOps, choose_pixel_ops
-from .shards import ShardSource, is_shards
 from .source import Renumbered, Source, Subset, UnreadableImageError
+from .sources import Asked
 from .transforms import Preprocess
 
 SPLITS = ("train", "val")
@@ -174,19 +171,12 @@ def open_source(
     """One split of the data named ``data`` (see open_dataset); ``size`` is for synthetic images only."""
     if split not in SPLITS:
         raise ValueError(f"split={split!r}: choose one of {', '.join(SPLITS)}")
-    kind = (data or "digits").partition(":")[0]
-    if kind == "digits":
-        return DigitsSource(split)
-    if kind == "generated":
-        return GeneratedSource(data, split)
-    if kind == "synthetic":
-        return SyntheticSource(data, split, size)
-    if is_shards(data):
-        return ShardSource(data, split, access)
-    cifar = find_cifar(Path(data))
-    if cifar is not None:
-        return CifarSource(*cifar, split)
-    return FolderSource(Path(data), split, cache_dir=access.cache_dir if access else None)
+    kind = kind_of(data)
+    asked = Asked(data or kind, split, size, access or Access())
+    if kind:
+        return SOURCES[kind].load().open(asked)
+    openers = (each.load() for each in SOURCES.values() if not each.by_name)
+    return next(opener for opener in openers if opener.claims(asked.data)).open(asked)
 
 
 def open_dataset(

@@ -10,7 +10,7 @@ from typing import Any, Iterator, Optional, Tuple
 import numpy as np
 from PIL import Image
 
-from .decode import OpenImage, Window, check_pixels, reduction
+from .image import OpenImage, Window, check_pixels, reduction
 from .source import UnreadableImageError
 
 _ORIENTATION_TAG = 0x0112

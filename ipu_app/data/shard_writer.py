@@ -18,7 +18,8 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
-from .decode import Window, choose_decoder, open_image
+from .decode import choose_decoder, open_image
+from .image import Window
 from .shards import INDEX, INDEX_FORMAT
 from .source import Raw, Source, UnreadableImageError
 

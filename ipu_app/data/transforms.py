@@ -20,7 +20,7 @@ from typing import Callable, Dict, NamedTuple, Optional
 import numpy as np
 import torch
 
-from .decode import MAX_PIXELS, OpenImage, Window
+from .image import MAX_PIXELS, OpenImage, Window
 from .keyed_random import KeyedRandom
 from .pixel_ops import PixelOps
 from .policies import Policy

@@ -13,7 +13,6 @@ runtime asks for a ``GradientSync`` (see gradients.py).
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, cast
@@ -23,11 +22,9 @@ from torch import nn
 
 from ipu_app.distributed import state as states
 from ipu_app.distributed.gradients import AveragedGradients, GradientSync, average_gradients
-from ipu_app.distributed.world import World
 
 N = TypeVar("N", float, Sequence[float], Mapping[str, float], torch.Tensor)
 C = TypeVar("C", bound="Comm")
-BACKENDS = ("auto", "single", "torch", "horovod")
 # IPU compilation takes up to an hour, and the other instances wait for it inside a collective
 DEFAULT_TIMEOUT_S = 3600.0
 # a state goes out in pieces of this size, so that no back end needs one huge buffer
@@ -204,39 +201,3 @@ class SingleComm(Comm):
 
     def abort(self) -> None:
         """Do nothing: there is no connection."""
-
-
-def make_comm(
-    world: World, device: str = "cpu", *, backend: str = "auto", timeout_s: float = DEFAULT_TIMEOUT_S
-) -> Comm:
-    """Connect this process to its job.
-
-    ``device`` is what the model runs on: "cuda..." takes nccl where every process has a GPU of its own, all
-    else gloo. ``backend`` "auto": nothing for one process; Horovod under horovodrun, and under PopRun and
-    mpirun where it is installed; else torch.distributed. A collective that waits longer than ``timeout_s``
-    seconds fails.
-    """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r}: choose one of {list(BACKENDS)}")
-    chosen = _choose_backend(world) if backend == "auto" else backend
-    if chosen == "single":
-        if world.is_distributed:
-            raise ValueError(f"backend='single': {world.launcher} started {world.size} processes")
-        return SingleComm()
-    if chosen == "horovod":
-        from ipu_app.distributed.horovod_comm import HorovodComm
-
-        return HorovodComm(world, device)
-    from ipu_app.distributed.torch_comm import TorchComm
-
-    return TorchComm(world, device, timeout_s=timeout_s)
-
-
-def _choose_backend(world: World) -> str:
-    if world.launcher == "horovodrun":
-        return "horovod"
-    if not world.is_distributed:
-        return "single"
-    if world.launcher in ("poprun", "mpirun") and importlib.util.find_spec("horovod") is not None:
-        return "horovod"
-    return "torch"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ipu_app import build
 from ipu_app.config.load import load_config
-from ipu_app.config.schema import PhaseConfig
+from ipu_app.config.schema import DEVICES, PhaseConfig
 from ipu_app.data import transforms
 from ipu_app.data.decode import choose_decoder, open_image
 from ipu_app.data.pixel_ops import choose_pixel_ops
@@ -24,7 +24,6 @@ from pipelines.geometry import BatchGeometry
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 LIST_SUFFIX = ".txt"
-DEVICES = ("auto", "ipu", "cuda", "cpu")
 _TORCH_BATCH = 32
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ipu_app.config.schema import RunConfig
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import LogitsGraph, Preprocess
 from ipu_app.runtime.base import Weights
 from ipu_app.settling.origin import find_checkpoint, run_dir_of
+from ipu_app.settling.settle import SettledRun
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.rundir import read_json, write_json
-from ipu_app.training.trainer import PhaseSession
 
 FORMAT = 1
 
@@ -74,18 +73,19 @@ class ModelFile:
         write_json(path, self.to_dict())
 
 
-def describe_model_file(config: RunConfig, session: PhaseSession) -> ModelFile:
-    """Return what a run that begins with this phase will leave."""
-    last = list(config.phases.values())[-1]
-    native, evaluation = session.spec.native_resolution, session.spec.evaluation_resolution
+def describe_model_file(run: SettledRun) -> ModelFile:
+    """Return what a run will leave."""
+    assert run.data is not None, "a run that is carried out knows its images"
+    last, spec = list(run.config.phases.values())[-1], run.first.spec
+    native, evaluation = spec.native_resolution, spec.evaluation_resolution
     size = last.resolution or native
     return ModelFile(
-        spec=session.spec,
-        classes=tuple(session.train_set.classes),
+        spec=spec,
+        classes=run.data.classes,
         resolution=evaluation or size if size == native else size,
-        normalise=config.data.normalise,
-        whole_images=session.train_set.source.small,
-        crop=config.data.crop,
+        normalise=run.config.data.normalise,
+        whole_images=run.data.whole_images,
+        crop=run.config.data.crop,
     )
 
 

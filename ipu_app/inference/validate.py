@@ -10,7 +10,8 @@ from ipu_app import build
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
 from ipu_app.data.unused import data_problems, skipped_notes
-from ipu_app.distributed.comm import Comm, make_comm
+from ipu_app.distributed.comm import Comm
+from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
 from ipu_app.inference.trained import TrainedModel, load_trained
@@ -18,6 +19,7 @@ from ipu_app.models.parity import parity_warnings
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.runtime.choose import choose_device
 from ipu_app.settling.origin import run_dir_of
+from ipu_app.settling.phase_batches import make_geometries
 from ipu_app.training.metrics import EvalMeter, all_confusion, class_accuracy
 from ipu_app.training.trainer import evaluate
 
@@ -122,7 +124,7 @@ def validate_at(
     phase = list(config.phases.values())[-1]
     classes = trained.file.classes
     dataset = build.make_dataset(config, phase, "val", resolution, environ=environ, classes=classes)
-    _, geometry = build.make_geometries(phase, device, instances=comm.size)
+    _, geometry = make_geometries(phase, device, instances=comm.size)
     here = detect_world(environ).local_size
     parts = build.make_parts(
         config, phase, trained.file.spec, (geometry, geometry), initialise=False, local_instances=here

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ipu_app.models.layout import BlockSpec, ConvSpec
+from ipu_app.models.network_spec import EfficientNetSpec
 from ipu_app.models.norms import make_norm
 from ipu_app.models.proxy import make_activation
-from ipu_app.models.spec import EfficientNetSpec
 
 
 def same_padding(size: int, kernel: int, stride: int) -> Tuple[int, int]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, Sequence
 
+from ipu_app.config.kinds import BLOCKS
 from ipu_app.models.families import OWN_RATIO
 from ipu_app.models.layout import check_group_size
 from ipu_app.models.spec import EfficientNetSpec, make_spec
 
-BLOCK_KINDS = ("mbconv", "fused")
 KERNELS = (1, 3, 5, 7)
 
 
@@ -33,8 +33,8 @@ class Choice:
     repeats: int
 
     def __post_init__(self) -> None:
-        if self.block not in BLOCK_KINDS:
-            raise ValueError(f"block={self.block!r}: choose one of {', '.join(BLOCK_KINDS)}")
+        if self.block not in BLOCKS:
+            raise ValueError(f"block={self.block!r}: choose one of {', '.join(BLOCKS)}")
         if self.kernel not in KERNELS:
             raise ValueError(f"kernel={self.kernel!r}: choose one of {', '.join(map(str, KERNELS))}")
         if not 1 <= self.ratio <= 4 * OWN_RATIO:

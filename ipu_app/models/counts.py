@@ -6,7 +6,7 @@ import math
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ipu_app.models.layout import BlockSpec, block_specs, stem_conv, top_conv
-from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.network_spec import EfficientNetSpec
 
 KINDS = ("stem", "fused", "expand", "spatial", "se", "project", "top", "fc")
 

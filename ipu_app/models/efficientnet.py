@@ -7,13 +7,12 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from ipu_app.models.blocks import ConvNormAct, FusedMBConv, MBConv, Top
+from ipu_app.config.kinds import BLOCKS
+from ipu_app.models.blocks import ConvNormAct, Top
 from ipu_app.models.init import init_weights
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.network_spec import EfficientNetSpec
 from ipu_app.models.proxy import ProxyActivation, shared_moments
-from ipu_app.models.spec import EfficientNetSpec
-
-BLOCKS = {"mbconv": MBConv, "fused": FusedMBConv}  # what a Section's ``block`` may name
 
 
 class EfficientNet(nn.Module):
@@ -33,7 +32,7 @@ class EfficientNet(nn.Module):
         blocks = OrderedDict()
         blocks["block0"] = ConvNormAct(spec, stem_conv(spec))
         for block in block_specs(spec):
-            blocks[block.name] = BLOCKS[block.kind](spec, block)
+            blocks[block.name] = BLOCKS[block.kind].load()(spec, block)
         blocks["Top"] = Top(spec, top_conv(spec))
         self.blocks = nn.ModuleDict(blocks)
         self._proxy_activations = [each for each in self.modules() if isinstance(each, ProxyActivation)]

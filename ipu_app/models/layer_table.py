@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, List, Optional
 
 from ipu_app.models.layout import sub_block_names
-from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.network_spec import EfficientNetSpec
 from pipelines import table_cache
 from pipelines.cost import layers as layers_module
 from pipelines.cost.layers import LayerTable

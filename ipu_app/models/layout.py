@@ -8,8 +8,9 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, Optional, Tuple
 
+from ipu_app.config.kinds import BLOCKS, load
 from ipu_app.models.families import OWN_RATIO, Section
-from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.network_spec import EfficientNetSpec
 
 _LETTERS = 26  # after block6z comes block6aa
 ROUND_TO = (
@@ -125,11 +126,11 @@ def block_specs(spec: EfficientNetSpec) -> Tuple[BlockSpec, ...]:
     blocks = []
     for index, (number, repeat) in enumerate(places):
         section = spec.sections[number]
-        if section.block not in _BUILDERS:
-            raise ValueError(f"block={section.block!r}: choose one of {', '.join(_BUILDERS)}")
+        if section.block not in BLOCKS:
+            raise ValueError(f"block={section.block!r}: choose one of {', '.join(BLOCKS)}")
         out_width = scaled_width(spec, section.out_width)
         blocks.append(
-            _BUILDERS[section.block](
+            load(BLOCKS[section.block].layout)(
                 spec,
                 section if repeat == 0 else replace(section, stride=1),
                 scaled_width(spec, section.in_width) if repeat == 0 else out_width,
@@ -147,9 +148,10 @@ def block_places(spec: EfficientNetSpec) -> Tuple[Tuple[int, int], ...]:
     return tuple((number, repeat) for number, count in enumerate(repeats) for repeat in range(count))
 
 
-def _mbconv(
+def mbconv(
     spec: EfficientNetSpec, section: Section, in_width: int, out_width: int, **shared: Any
 ) -> BlockSpec:
+    """An inverted bottleneck, whose ratio moves in proportion with the network's."""
     expands = section.expands and spec.expand_ratio != 1
     ratio = spec.expand_ratio * section.ratio / OWN_RATIO
     mid = round_width(in_width * ratio, spec.width_floor) if expands else in_width
@@ -164,9 +166,10 @@ def _mbconv(
     )
 
 
-def _fused(
+def fused(
     spec: EfficientNetSpec, section: Section, in_width: int, out_width: int, **shared: Any
 ) -> BlockSpec:
+    """A fused block, with the section's own ratio."""
     mid = round_width(in_width * section.ratio, spec.width_floor) if section.expands else out_width
     return BlockSpec(
         kind="fused",
@@ -177,9 +180,6 @@ def _fused(
         fused=ConvSpec("fused", in_width, mid, section.kernel, section.stride),
         **shared,
     )
-
-
-_BUILDERS = {"mbconv": _mbconv, "fused": _fused}  # what a Section's ``block`` may name
 
 
 def sub_block_names(spec: EfficientNetSpec) -> Tuple[str, ...]:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.config.kinds import NORMS
+from ipu_app.models.network_spec import EfficientNetSpec
 
 NUM_GROUPS = 4  # of the paper's group norm; fewer where there are fewer channels
 
@@ -147,12 +148,24 @@ class StridedGroupNorm(GroupNorm):
 
 def make_norm(spec: EfficientNetSpec, channels: int, *, affine: str) -> Norm:
     """The spec's norm for ``channels``; ``affine`` as in :class:`Norm`."""
-    if spec.norm == "bn":
-        return BatchNorm(channels, affine=affine, eps=spec.norm_eps, momentum=spec.bn_momentum)
-    groups = NUM_GROUPS if spec.norm.startswith("gn") else 1
-    strided = spec.norm_grouping == "strided" and groups > 1
-    kind = StridedGroupNorm if strided else GroupNorm
-    return kind(channels, groups=groups, affine=affine, eps=spec.norm_eps)
+    norm: Norm = NORMS[spec.norm].load()(spec, channels, affine)
+    return norm
+
+
+def batch_norm(spec: EfficientNetSpec, channels: int, affine: str) -> Norm:
+    """Batch norm with the spec's momentum."""
+    return BatchNorm(channels, affine=affine, eps=spec.norm_eps, momentum=spec.bn_momentum)
+
+
+def group_norm(spec: EfficientNetSpec, channels: int, affine: str) -> Norm:
+    """Group norm in the paper's number of groups, which are contiguous or strided."""
+    kind = StridedGroupNorm if spec.norm_grouping == "strided" else GroupNorm
+    return kind(channels, groups=NUM_GROUPS, affine=affine, eps=spec.norm_eps)
+
+
+def layer_norm(spec: EfficientNetSpec, channels: int, affine: str) -> Norm:
+    """Layer norm, over channels and pixels: a single group."""
+    return GroupNorm(channels, groups=1, affine=affine, eps=spec.norm_eps)
 
 
 def set_updates_per_step(model: nn.Module, updates_per_step: int) -> None:

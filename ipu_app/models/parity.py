@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Iterable, List
 
-from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.network_spec import EfficientNetSpec
 
 
 def parity_modulus(spec: EfficientNetSpec) -> int:

@@ -18,13 +18,11 @@ from typing import Any, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from ipu_app.config.kinds import ACTIVATIONS, load
+from ipu_app.models.network_spec import EfficientNetSpec
 from ipu_app.models.proxy_gradient import SwishMoments
-from ipu_app.models.spec import EfficientNetSpec
-
-FUNCTIONS = {"swish": F.silu, "relu": F.relu}
 
 
 class Activation(nn.Module):
@@ -32,11 +30,11 @@ class Activation(nn.Module):
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.function = name, ACTIVATIONS[name].load()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Elementwise."""
-        return FUNCTIONS[self.name](x)
+        return self.function(x)
 
     def affine(self) -> Tuple[torch.Tensor, ...]:
         """Weight and bias for the norm before: none, it has its own."""
@@ -70,7 +68,7 @@ class ProxyActivation(nn.Module):
 
     def __init__(self, channels: int, *, name: str, nodes: Tuple[np.ndarray, np.ndarray], eps: float) -> None:
         super().__init__()
-        self.name = name
+        self.name, self.function = name, ACTIVATIONS[name].load()
         self.eps = eps
         self.deferred = False
         self.given: Optional[Tuple[torch.Tensor, torch.Tensor]] = None
@@ -110,7 +108,7 @@ class ProxyActivation(nn.Module):
         beta, gamma, proxy_beta, proxy_gamma = (p.to(self.nodes.dtype) for p in params or self.proxy_params)
         centre = torch.addcmul(beta, gamma, proxy_beta).unsqueeze(1)
         spread = torch.addcmul(gamma, gamma, proxy_gamma).unsqueeze(1)
-        values = FUNCTIONS[self.name](torch.addcmul(centre, spread, self.nodes))
+        values = self.function(torch.addcmul(centre, spread, self.nodes))
         mean = (values * self.weights).sum(1, keepdim=True)
         centred = values - mean
         var = (centred * centred * self.weights).sum(1)
@@ -133,7 +131,7 @@ class ProxyActivation(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Of an x to which gamma and beta have been applied."""
-        y = FUNCTIONS[self.name](x)
+        y = self.function(x)
         if self.deferred:
             return y
         mean, scale = self.moments()
@@ -187,5 +185,7 @@ def make_activation(spec: EfficientNetSpec, channels: int) -> nn.Module:
         return Activation(spec.activation)
     quadrature = spec.proxy_rule == "quadrature"
     nodes = gauss_hermite(spec.proxy_nodes) if quadrature else normal_quantiles(200)
-    kind = ProxyRelu if quadrature and spec.activation == "relu" else ProxyActivation
-    return kind(channels, name=spec.activation, nodes=nodes, eps=spec.proxy_eps)
+    closed = ACTIVATIONS[spec.activation].proxy if quadrature else ""
+    kind = load(closed) if closed else ProxyActivation
+    made: nn.Module = kind(channels, name=spec.activation, nodes=nodes, eps=spec.proxy_eps)
+    return made

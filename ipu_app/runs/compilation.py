@@ -10,6 +10,7 @@ import torch
 from ipu_app import build
 from ipu_app.config.schema import RunConfig
 from ipu_app.data.mixing import NUM_COEFFICIENTS
+from ipu_app.settling.phase_batches import make_geometries
 from ipu_app.settling.phase_estimates import configured_spec
 from pipelines.geometry import BatchGeometry
 
@@ -26,7 +27,7 @@ def trace_phase(config: RunConfig, phase_name: Optional[str] = None) -> Any:
     phase = config.phases[phase_name or names[0]]
     config = replace(config, device=replace(config.device, poptorch="sim"))
     spec = configured_spec(config.model)
-    geometries = build.make_geometries(phase, "ipu", instances=1)
+    geometries = make_geometries(phase, "ipu", instances=1)
     parts = build.make_parts(config, phase, spec, geometries)
     runtime = build.make_runtime("ipu", config, phase, parts)
     try:

@@ -8,37 +8,24 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ipu_app import build
-from ipu_app.config.asked import Asked, refuse_without_effect
 from ipu_app.config.convert import to_plain
 from ipu_app.config.load import save_config
 from ipu_app.config.schema import RunConfig
-from ipu_app.distributed.comm import Comm, make_comm
+from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.fleet import check_same
-from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ, share_of_cores
 from ipu_app.inference.trained import describe_model_file
+from ipu_app.runs.evaluation import evaluate_resolutions, report_evaluations
+from ipu_app.runs.first_weights import first_weights
+from ipu_app.runs.here import open_machine, settle_with_images, with_earlier_run
 from ipu_app.runs.host_rate import host_lines, images_per_s_of_one_worker
-from ipu_app.runs.lines import (
-    closing_lines,
-    opening_lines,
-    plan_lines,
-    resolution_lines,
-    run_record,
-    start_lines,
-)
-from ipu_app.runs.records import (
-    Place,
-    estimate_record,
-    evaluate_resolutions,
-    report_evaluations,
-    results,
-    write_results,
-)
-from ipu_app.runs.sessions import Sessions, estimate_of, open_sessions
-from ipu_app.runs.weights_check import check_weights, class_notes
+from ipu_app.runs.place import Place
+from ipu_app.runs.records import closing_lines, estimate_record, results, run_record, write_results
+from ipu_app.runs.sessions import Sessions
 from ipu_app.runtime.base import Weights
-from ipu_app.runtime.choose import choose_device
-from ipu_app.settling.origin import Start, load_resume, start_record, start_weights, unfinished_phase
+from ipu_app.settling.first_lines import first_lines, phase_lines
+from ipu_app.settling.origin import origin_record
+from ipu_app.settling.settle import Request, SettledRun
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
 from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir, write_json
@@ -47,56 +34,48 @@ from ipu_app.training.tracking import TensorboardSink, WandbSink, check_packages
 from ipu_app.training.trainer import PhaseSession, Progress, Trainer
 from pipelines.estimate import StepEstimate
 
-__all__ = ["Start", "train"]
+DRY_RUN = "dry run: nothing was computed or written; the same command without --dry-run trains"
 
 
-def train(config: RunConfig, start: Optional[Start] = None, asked: Optional[Asked] = None) -> int:
-    """Train as configured, from scratch or from where ``start`` says; returns the exit code.
+def train(request: Request, *, dry_run: bool = False) -> int:
+    """Train as asked, from scratch or from where the request's origin says; returns the exit code.
 
-    ``asked`` are the settings that are the user's own: they are not changed to fit, and must have an effect.
+    ``dry_run``: settle the run and say what it would be; nothing is computed or written.
     """
-    start, asked, environ = start or Start(), asked or Asked(batch=True), read_environ()
-    build.apply_threads(config.device)
-    choice = choose_device(config.device.kind, config.device.poptorch)
-    refuse_without_effect(asked, choice.kind, config.device.kind)
-    check_packages(wandb=config.tracking.wandb, tensorboard=config.tracking.tensorboard)
-    with make_comm(detect_world(environ), choice.kind) as comm:
-        place = Place(choice.kind, comm, environ)
+    environ, tracking = read_environ(), request.config.tracking
+    build.apply_threads(request.config.device)
+    check_packages(wandb=tracking.wandb, tensorboard=tracking.tensorboard)
+    with open_machine(request, environ) as (machine, comm):
         say: Callable[[str], None] = print if comm.is_root else _silent
-        state = load_resume(start.resume)
-        sessions, fit_lines = open_sessions(config, place, unfinished_phase(config, state), start, asked)
-        config, first = sessions.config, sessions.first
-        estimate = estimate_of(config, config.phases[first.name], place)
-        plan = plan_lines(config, estimate) if estimate else []
-        check_same(comm, build.facts_that_must_agree(config, first))
-        weights = start_weights(start, first)
-        if start.resume or start.from_run:
-            check_weights(start, weights or {}, first.runtime.weights())
-        for line in opening_lines(config, first, choice.reason):
+        request = with_earlier_run(request)
+        run, images = settle_with_images(request, machine)
+        check_same(comm, build.facts_that_must_agree(run))
+        if dry_run:
+            for line in [*first_lines(run), *phase_lines(run), DRY_RUN]:
+                say(line)
+            return 0
+        sessions = Sessions(run, comm, images)
+        weights = first_weights(run.origin, sessions.first)
+        for line in [*first_lines(run), *_host_lines(run, sessions.first, comm)]:
             say(line)
-        notes = class_notes(start, first.train_set.classes)
-        for line in [*fit_lines, *start_lines(start), *notes, *plan, *resolution_lines(config, start)]:
-            say(line)
-        for line in _host_lines(config, first, estimate, place):
-            say(line)
-        run_dir = _open_run_dir(config, comm, start.resume)
+        run_dir = _open_run_dir(run.config, comm, run.origin.resume)
         say(f"run: {run_dir.path}")
-        job = _Job(config, run_dir, place, say, estimate)
-        job.run(sessions, state, weights=weights, origin=start_record(start) if comm.is_root else {})
+        job = _Job(run, run_dir, Place(machine.device, comm, environ), say)
+        origin = origin_record(run.origin) if comm.is_root else {}
+        job.run(sessions, request.progress, weights=weights, origin=origin)
     return 0
 
 
-def _host_lines(
-    config: RunConfig, session: PhaseSession, estimate: Optional[StepEstimate], place: Place
-) -> List[str]:
+def _host_lines(run: SettledRun, session: PhaseSession, comm: Comm) -> List[str]:
     """Measure the host for a moment where it makes images for IPUs."""
-    if estimate is None or not place.comm.is_root or build.is_in_memory(config.data):
+    estimate = run.first.estimate
+    if estimate is None or not comm.is_root or build.is_in_memory(run.config.data):
         return []
     return host_lines(
         images_per_s_of_one_worker(session.train_set, time.perf_counter),
         workers=session.runtime.num_workers(train=True),
-        cores=share_of_cores(detect_world(place.environ).local_size),
-        demand_images_per_s=estimate.images_per_s / place.comm.size,
+        cores=share_of_cores(run.machine.world.local_size),
+        demand_images_per_s=estimate.images_per_s / comm.size,
     )
 
 
@@ -104,16 +83,25 @@ def _host_lines(
 class _Job:
     """A run's folder and the trainer's companions; only the root writes."""
 
-    config: RunConfig
+    settled: SettledRun
     run_dir: RunDir
     place: Place
     say: Callable[[str], None]
-    estimate: Optional[StepEstimate]
+
+    @property
+    def config(self) -> RunConfig:
+        """What the run was settled to."""
+        return self.settled.config
+
+    @property
+    def estimate(self) -> Optional[StepEstimate]:
+        """The plan of the phase that begins, by the cost model."""
+        return self.settled.first.estimate
 
     def run(
         self,
         sessions: Sessions,
-        state: Optional[Dict[str, Any]],
+        state: Optional[Mapping[str, Any]],
         *,
         weights: Optional[Weights],
         origin: Mapping[str, Any],
@@ -123,8 +111,8 @@ class _Job:
         ``origin`` says where ``weights`` came from, for the records.
         """
         first, comm = sessions.first, self.place.comm
-        file = describe_model_file(self.config, first)
-        record = {**run_record(self.config, first, origin), "estimate": estimate_record(self.estimate)}
+        file = describe_model_file(self.settled)
+        record = {**run_record(self.settled, origin), "estimate": estimate_record(self.estimate)}
         sink = self._make_sink(state)
         if comm.is_root:
             write_json(self.run_dir.model, {**file.to_dict(), "start": origin})
@@ -171,7 +159,7 @@ class _Job:
         )
         checkpoints.prune(self.run_dir.checkpoints, self.config.keep_checkpoints)
 
-    def _make_sink(self, state: Optional[Dict[str, Any]]) -> Sink:
+    def _make_sink(self, state: Optional[Mapping[str, Any]]) -> Sink:
         if not self.place.comm.is_root:
             return Sink()
         tracking, run_dir = self.config.tracking, self.run_dir

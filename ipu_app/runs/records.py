@@ -1,80 +1,55 @@
-"""The end of a run: evaluation at several resolutions, summary, pictures and report."""
+"""What a run leaves and says at its end, from results alone: summary, pictures, report, last lines."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import platform
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ipu_app.config.schema import RunConfig
-from ipu_app.distributed.comm import Comm
-from ipu_app.inference.trained import ModelFile, TrainedModel
-from ipu_app.inference.validate import Validation, validate_at
-from ipu_app.training.metrics import class_accuracy
+import torch
+
+from ipu_app.settling.settle import SettledRun
 from ipu_app.training.plots import plot_curves
 from ipu_app.training.report import worst_classes, write_report
 from ipu_app.training.rundir import RunDir, write_json
-from ipu_app.training.sinks import Row, Sink, read_rows
+from ipu_app.training.sinks import Row, read_rows
 from ipu_app.training.trainer import RunSummary
 from pipelines.cost import constants
 from pipelines.estimate import StepEstimate
+from pipelines.words import counted
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a run takes place: the kind of device, the processes of the job, the environment."""
+def run_record(run: SettledRun, start: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what ``summary.json`` says of the set-up of a run.
 
-    device: str
-    comm: Comm
-    environ: Mapping[str, str]
-
-
-def evaluate_resolutions(
-    config: RunConfig, file: ModelFile, summary: RunSummary, place: Place
-) -> List[Validation]:
-    """Classify the validation images at each of ``evaluate.resolutions`` with the run's last weights.
-
-    At the last phase's resolution that is what its last validation did already.
+    ``resolution`` and ``global_batch`` are those of the phase that begins, ``phases`` has them for each;
+    ``start`` is where its weights came from.
     """
-    averages = list(config.phases.values())[-1].averaging > 0
-    trained = TrainedModel(file, summary.weights, "averaged weights" if averages else "weights")
-    return [
-        _last_validation(trained, summary)
-        if resolution == file.resolution
-        else validate_at(
-            resolution, trained, config, device=place.device, comm=place.comm, environ=place.environ
-        )
-        for resolution in config.evaluate.resolutions
-    ]
-
-
-def _last_validation(trained: TrainedModel, summary: RunSummary) -> Validation:
-    val, classes = summary.val, trained.file.classes
-    return Validation(
-        resolution=trained.file.resolution,
-        top1=val["top1"],
-        top5=val["top5"],
-        loss=val["loss"],
-        samples=int(val["samples"]),
-        weights=trained.origin,
-        notes=(),
-        classes={classes[label]: share for label, share in class_accuracy(summary.confusion).items()},
-    )
-
-
-def evaluation_row(found: Validation, summary: RunSummary, *, averaged: bool) -> Row:
-    """Return the row of ``metrics.jsonl`` on one resolution."""
+    config, first = run.config, run.first
+    native = first.spec.native_resolution
+    info, model = first.info, config.model
     return {
-        "kind": "evaluate",
-        "phase": "evaluate",
-        "epoch": float(summary.epochs),
-        "step": summary.steps,
-        "time_s": round(summary.train_seconds, 3),
-        "loss": found.loss,
-        "top1": found.top1,
-        "top5": found.top5,
-        "samples": found.samples,
-        "resolution": found.resolution,
-        "averaged": averaged,
+        "device": info.device,
+        "backend": info.backend,
+        "description": info.description,
+        "model_is": first.model_description,
+        "model": model.name,
+        "group_size": model.group_size,
+        "norm": model.norm,
+        "resolution": first.resolution,
+        "dataset": run.data.description if run.data else "",
+        "seed": config.seed,
+        "global_batch": first.geometry.samples_per_step,
+        "phases": {
+            name: {
+                "epochs": phase.epochs,
+                "resolution": phase.resolution or native,
+                "global_batch": phase.batch.global_batch,
+            }
+            for name, phase in config.phases.items()
+        },
+        "start": dict(start),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
     }
 
 
@@ -129,12 +104,17 @@ def write_results(run_dir: RunDir, record: Mapping[str, Any], estimate: Optional
     write_report(run_dir)
 
 
-def report_evaluations(
-    sink: Sink, found: Sequence[Validation], summary: RunSummary, config: RunConfig
-) -> List[Row]:
-    """Tell the sinks of the evaluations; return their rows."""
-    averaged = list(config.phases.values())[-1].averaging > 0
-    rows = [evaluation_row(validation, summary, averaged=averaged) for validation in found]
-    for row in rows:
-        sink.row(row)
-    return rows
+def closing_lines(record: Dict[str, Any], summary: RunSummary, path: Path) -> List[str]:
+    """Return the last lines of a run."""
+    lines = []
+    if summary.val:
+        lines.append(
+            f"validation top-1 {summary.val['top1']:.2%} on {summary.val['samples']:.0f} images "
+            f"after {counted(summary.epochs, 'epoch')} ({record['dataset']})"
+        )
+    rates = {name: value for name, value in summary.images_per_s.items() if value is not None}
+    for name, value in rates.items():
+        phase = f"{name}: " if len(summary.images_per_s) > 1 else ""
+        lines.append(f"{phase}{value:.1f} images/s, {summary.rate_label}")
+    lines.append(f"written: {path} (report.html, summary.json, metrics.jsonl, checkpoints/)")
+    return lines

@@ -60,7 +60,7 @@ class IpuRuntime(Runtime):
         self, parts: RuntimeParts, *, api: PopTorchApi, plan: PipelinePlan, settings: IpuSettings
     ) -> None:
         super().__init__(parts)
-        self.info = _describe(api, plan, parts.geometry, settings)
+        self.info = describe_ipu(api, plan, parts.geometry, settings)
         if api.kind == "sim":
             keep_freed_memory()
         self._api = api
@@ -231,9 +231,10 @@ def _why_not_compiled(said: str) -> str:
     return f"PopTorch refuses to compile: {said}"
 
 
-def _describe(
+def describe_ipu(
     api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings
 ) -> RuntimeInfo:
+    """Return what a runtime of this plan is; refuses hardware that is not there."""
     num_ipus = plan.num_stages * geometry.replicas
     backend = api.backend(ipu_model=settings.ipu_model, num_ipus=num_ipus)
     names = {

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Dict, List
 
+import torch
 from torch import nn
 
+from ipu_app.config.kinds import OPTIMIZERS, load
+from ipu_app.config.optimizer_options import OptimizerConfig
 from ipu_app.runtime.rmsprop_tf import RMSpropTF
 
+Groups = List[Dict[str, Any]]
 # The paper's exclusions: affine scale and shift of norms, and beta, gamma of proxy-normalised activations.
 # (SE and FC biases and the proxy's own beta', gamma' do decay.)
 _NO_DECAY_PARENTS = ("norm",)
@@ -16,17 +20,11 @@ _NO_DECAY_NAMES = ("beta", "gamma")
 
 
 @dataclass(frozen=True)
-class OptimizerSpec:
-    """An optimiser by name, with resolved constants (``lr`` and ``rho`` are numbers here)."""
+class OptimizerSpec(OptimizerConfig):
+    """The optimiser's section with numbers for what it may leave open: ``lr`` and ``rho``."""
 
-    kind: str
-    lr: float
-    momentum: float = 0.9
     rho: float = 0.99
-    eps: float = 1e-3
-    weight_decay: float = 1e-5
     loss_scale: float = 1.0
-    decay_rule: str = "published_v1"
 
 
 def decays(name: str, rule: str = "published_v1") -> bool:
@@ -55,17 +53,8 @@ def param_groups(
 
 def torch_optimizer(model: nn.Module, spec: OptimizerSpec) -> Any:
     """Build the optimiser for CPU or CUDA."""
-    import torch
-
     groups = param_groups(model, weight_decay=spec.weight_decay, rule=spec.decay_rule)
-    table: Mapping[str, Callable[[], Any]] = {
-        "rmsprop_tf": lambda: RMSpropTF(
-            groups, spec.lr, alpha=spec.rho, eps=spec.eps, momentum=spec.momentum
-        ),
-        "sgd": lambda: torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum),
-        "adamw": lambda: torch.optim.AdamW(groups, lr=spec.lr, eps=spec.eps),
-    }
-    return table[spec.kind]()
+    return OPTIMIZERS[spec.kind].load()(groups, spec)
 
 
 def ipu_optimizer(optim: Any, model: nn.Module, spec: OptimizerSpec) -> Any:
@@ -74,23 +63,48 @@ def ipu_optimizer(optim: Any, model: nn.Module, spec: OptimizerSpec) -> Any:
     ``lr`` and ``loss_scaling`` are given to the constructor, which makes them changeable after compilation.
     """
     groups = param_groups(model, weight_decay=spec.weight_decay, rule=spec.decay_rule)
-    table: Mapping[str, Callable[[], Any]] = {
-        "rmsprop_tf": lambda: optim.RMSprop(
-            groups,
-            lr=spec.lr,
-            alpha=spec.rho,
-            eps=spec.eps,
-            momentum=spec.momentum,
-            loss_scaling=spec.loss_scale,
-            use_tf_variant=True,
-        ),
-        "sgd": lambda: optim.SGD(
-            groups,
-            lr=spec.lr,
-            momentum=spec.momentum,
-            loss_scaling=spec.loss_scale,
-            use_combined_accum=False,
-        ),
-        "adamw": lambda: optim.AdamW(groups, lr=spec.lr, eps=spec.eps, loss_scaling=spec.loss_scale),
-    }
-    return table[spec.kind]()
+    return load(OPTIMIZERS[spec.kind].ipu)(optim, groups, spec)
+
+
+def torch_rmsprop_tf(groups: Groups, spec: OptimizerSpec) -> Any:
+    """RMSProp as TensorFlow has it: epsilon inside the root."""
+    return RMSpropTF(groups, spec.lr, alpha=spec.rho, eps=spec.eps, momentum=spec.momentum)
+
+
+def ipu_rmsprop_tf(optim: Any, groups: Groups, spec: OptimizerSpec) -> Any:
+    """The same by PopTorch."""
+    return optim.RMSprop(
+        groups,
+        lr=spec.lr,
+        alpha=spec.rho,
+        eps=spec.eps,
+        momentum=spec.momentum,
+        loss_scaling=spec.loss_scale,
+        use_tf_variant=True,
+    )
+
+
+def torch_sgd(groups: Groups, spec: OptimizerSpec) -> Any:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(groups, lr=spec.lr, momentum=spec.momentum)
+
+
+def ipu_sgd(optim: Any, groups: Groups, spec: OptimizerSpec) -> Any:
+    """The same by PopTorch, with accumulators apart."""
+    return optim.SGD(
+        groups,
+        lr=spec.lr,
+        momentum=spec.momentum,
+        loss_scaling=spec.loss_scale,
+        use_combined_accum=False,
+    )
+
+
+def torch_adamw(groups: Groups, spec: OptimizerSpec) -> Any:
+    """Adam with decoupled weight decay."""
+    return torch.optim.AdamW(groups, lr=spec.lr, eps=spec.eps)
+
+
+def ipu_adamw(optim: Any, groups: Groups, spec: OptimizerSpec) -> Any:
+    """The same by PopTorch."""
+    return optim.AdamW(groups, lr=spec.lr, eps=spec.eps, loss_scaling=spec.loss_scale)

@@ -66,7 +66,7 @@ class TorchRuntime(Runtime):
         else:
             torch.backends.cudnn.benchmark = True  # every batch has the same shape: the search pays at once
         self._settings = settings
-        self.info = _describe(settings, parts.geometry)
+        self.info = describe_torch(settings, parts.geometry)
         self._eval_graph = self._place(copy.deepcopy(parts.eval_graph)).eval()
         self._train_graph = self._place(parts.train_graph).train()
         self._optimizer = torch_optimizer(self._train_graph.model, parts.optimizer)
@@ -192,7 +192,8 @@ def _unchanged(module: nn.Module) -> nn.Module:
     return module
 
 
-def _describe(settings: TorchSettings, geometry: BatchGeometry) -> RuntimeInfo:
+def describe_torch(settings: TorchSettings, geometry: BatchGeometry) -> RuntimeInfo:
+    """Return what a runtime of these settings is."""
     numeric = "float32" if settings.autocast == "off" else f"{settings.autocast} autocast"
     name = torch.cuda.get_device_name() if settings.device == "cuda" else "CPU"
     layout = f"micro-batch {geometry.micro_batch}, accumulation {geometry.accumulation}, {numeric}"

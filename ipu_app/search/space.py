@@ -13,6 +13,7 @@ import random
 from dataclasses import dataclass, replace
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ipu_app.config.kinds import BLOCKS
 from ipu_app.models.choices import Choice, candidate, own_choices
 from ipu_app.models.spec import EfficientNetSpec, make_spec
 
@@ -29,7 +30,7 @@ class Limits:
     searched). ``resolutions`` in pixels.
     """
 
-    blocks: Tuple[str, ...] = ("mbconv", "fused")
+    blocks: Tuple[str, ...] = tuple(BLOCKS)
     kernels: Tuple[int, ...] = (3, 5)
     ratios: Tuple[float, ...] = (1.0, 4.0, 6.0)
     repeats: Tuple[int, ...] = (-1, 0, 1)

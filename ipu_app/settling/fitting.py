@@ -12,11 +12,11 @@ from typing import Dict, List, NamedTuple, Tuple
 
 from ipu_app.config.asked import Asked
 from ipu_app.config.batches import micro_batches, same_batch, smaller_batch
+from ipu_app.config.kinds import NORMS
 from ipu_app.config.schema import PhaseConfig, RunConfig
-from ipu_app.distributed.comm import Comm
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
 from ipu_app.models.spec import EfficientNetSpec
-from ipu_app.runtime.device_memory import free_memory_bytes, settle_autocast
+from ipu_app.settling.machine import Machine
 from ipu_app.settling.phase_estimates import configured_spec
 
 # Peak memory of training over the outputs of all convolutions. Measured on a CPU: B0, groups of 16, LN+PN at
@@ -35,35 +35,30 @@ class Fitted(NamedTuple):
     lines: Tuple[str, ...] = ()
 
 
-def fit_to_memory(config: RunConfig, device: str, free_bytes: float, asked: Asked, comm: Comm) -> Fitted:
-    """Choose each phase's micro-batch on CPU and CUDA by what is estimated to fit into ``free_bytes``.
+def fit_to_memory(config: RunConfig, machine: Machine, asked: Asked) -> Fitted:
+    """Choose each phase's micro-batch on CPU and CUDA by what is estimated to fit into the free memory.
 
     ``batch.torch_micro`` is the most it takes; typed by the user, it is taken as it is.
     """
-    if device == "ipu":
+    if machine.device == "ipu":
         return Fitted(config)
-    autocast = settle_autocast(config.device.autocast, device)
+    free_bytes, autocast = machine.free_bytes, config.device.autocast
+    autocast = machine.autocast if autocast == "auto" else autocast
     config = replace(config, device=replace(config.device, autocast=autocast))
     phases, lines = dict(config.phases), []
     for name, phase in config.phases.items():
         spec = configured_spec(config.model)
         image_bytes = bytes_per_image(spec, phase, autocast)
         room = max(0.0, USED_SHARE * free_bytes - PROCESS_BYTES)
-        chosen = _micro(phase, room / image_bytes, comm.size, asked)
+        chosen = _micro(phase, room / image_bytes, machine.instances, asked)
         phases[name] = replace(phase, batch=replace(phase.batch, torch_micro=chosen))
         demand = image_bytes * chosen + PROCESS_BYTES
         lines += _memory_lines(phase, chosen, image_bytes, demand, free_bytes)
-        if config.model.norm == "bn" and chosen != phase.batch.micro:
+        if NORMS[config.model.norm].per_batch and chosen != phase.batch.micro:
             lines.append(
                 f"note: phase {name}: batch norm takes its statistics over micro-batches of {chosen} here"
             )
     return Fitted(replace(config, phases=phases), tuple(lines))
-
-
-def free_bytes_everywhere(device: str, comm: Comm, local_size: int) -> float:
-    """Return the least free memory that a process of this job has for itself, alike on all of them."""
-    own = free_memory_bytes(device) / (local_size if device == "cpu" else 1)
-    return min(comm.all_sum([own if rank == comm.rank else 0.0 for rank in range(comm.size)]))
 
 
 def bytes_per_image(spec: EfficientNetSpec, phase: PhaseConfig, autocast: str) -> float:
@@ -93,13 +88,13 @@ def conv_outputs(spec: EfficientNetSpec, resolution: int) -> Dict[str, int]:
     return found
 
 
-def fit_to_images(config: RunConfig, num_images: int, *, instances: int, device: str) -> Fitted:
+def fit_to_images(config: RunConfig, num_images: int, machine: Machine) -> Fitted:
     """Make the batch of each phase small enough for a small data set, where that is possible."""
     phases, lines = dict(config.phases), []
     for name, phase in config.phases.items():
         if phase.batch.global_batch * phase.batch.device_iterations <= num_images:
             continue
-        batch = smaller_batch(phase, num_images, instances=instances, on_ipus=device == "ipu")
+        batch = smaller_batch(phase, num_images, instances=machine.instances, on_ipus=machine.device == "ipu")
         if batch is None:
             continue
         phases[name] = replace(phase, batch=batch)

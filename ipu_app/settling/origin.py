@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
+from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
-from ipu_app.runtime.base import Weights
-from ipu_app.settling.weights_file import initial_weights
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.rundir import RunDir, existing_run_dir, read_json
-from ipu_app.training.sinks import read_rows
-from ipu_app.training.trainer import PhaseSession, Progress
+from ipu_app.training.trainer import Progress
 
 
 @dataclass(frozen=True)
-class Start:
+class EarlierRun:
+    """What an earlier run's folder says of it: resolution of its first phase (pixels), classes, weights."""
+
+    trained_at: Optional[int] = None
+    classes: Tuple[str, ...] = ()
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class Origin:
     """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights.
 
-    ``settings`` are those that the file of weights brought with it, for the first lines of the run.
+    ``settings`` are those that the file of weights brought with it, for the first lines of the run;
+    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on.
     """
 
     resume: Optional[Path] = None
@@ -28,6 +36,32 @@ class Start:
     init: Optional[Path] = None
     reset_head: bool = False
     settings: Tuple[str, ...] = ()
+    earlier: EarlierRun = EarlierRun()
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether a run goes on in its own folder."""
+        return self.resume is not None
+
+    @property
+    def run(self) -> Optional[Path]:
+        """The earlier run that weights are from, if they are from one."""
+        return self.resume or self.from_run
+
+
+def read_earlier(origin: Origin) -> Origin:
+    """Return the origin with what the folder of the earlier run says."""
+    if origin.run is None:
+        return origin
+    run_dir, newest = run_dir_of(origin.run), find_checkpoint(origin.run)
+    phases = load_config(run_dir.config, opens_data=False).phases
+    described = read_json(run_dir.model) if run_dir.model.is_file() else {}
+    earlier = EarlierRun(
+        trained_at=next(iter(phases.values())).resolution,
+        classes=tuple(described.get("classes", ())),
+        weights=checkpoints.describe_weights(newest, averaged=True),
+    )
+    return replace(origin, earlier=earlier)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -45,24 +79,24 @@ def run_dir_of(path: Path) -> RunDir:
     return existing_run_dir(path.parent.parent if (path / "state.json").is_file() else path)
 
 
-def start_record(start: Start) -> Dict[str, Any]:
+def origin_record(origin: Origin) -> Dict[str, Any]:
     """Return what a run's records say of where its weights came from; a resumed run's first start stays.
 
     ``kind`` is scratch, init (a file) or from (another run, with checkpoint and epoch); files have a SHA-256.
     """
-    if start.resume is not None:
-        file = run_dir_of(start.resume).model
+    if origin.resume is not None:
+        file = run_dir_of(origin.resume).model
         first = read_json(file).get("start") if file.is_file() else None
-        return {**(first or {"kind": "unknown"}), "resumed": find_checkpoint(start.resume).name}
-    if start.init is not None:
-        kept = {"classifier": "new"} if start.reset_head else {}
-        return {"kind": "init", "path": str(start.init), "sha256": _sha256(start.init), **kept}
-    if start.from_run is not None:
-        found = find_checkpoint(start.from_run)
+        return {**(first or {"kind": "unknown"}), "resumed": find_checkpoint(origin.resume).name}
+    if origin.init is not None:
+        kept = {"classifier": "new"} if origin.reset_head else {}
+        return {"kind": "init", "path": str(origin.init), "sha256": _sha256(origin.init), **kept}
+    if origin.from_run is not None:
+        found = find_checkpoint(origin.from_run)
         return {
             "kind": "from",
-            "path": str(start.from_run),
-            "run": run_dir_of(start.from_run).path.resolve().name,
+            "path": str(origin.from_run),
+            "run": run_dir_of(origin.from_run).path.resolve().name,
             "checkpoint": found.name,
             "epoch": int(checkpoints.load_state(found)["progress"]["total_epochs"]),
             "weights": checkpoints.describe_weights(found, averaged=True),
@@ -79,22 +113,7 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def load_resume(resume: Optional[Path]) -> Optional[Dict[str, Any]]:
-    """Return the state of a run's newest checkpoint; None for a new run.
-
-    ``validated`` says whether the run got as far as the validation after it: checkpoints come first.
-    """
-    if resume is None:
-        return None
-    newest = find_checkpoint(resume)
-    state = checkpoints.load_state(newest)
-    state["runtime"]["model"] = checkpoints.load_weights(newest, averaged=False)
-    rows = read_rows(run_dir_of(resume).metrics)
-    state["validated"] = any(r["kind"] == "val" and r["step"] == state["progress"]["step"] for r in rows)
-    return state
-
-
-def unfinished_phase(config: RunConfig, state: Optional[Dict[str, Any]]) -> str:
+def unfinished_phase(config: RunConfig, state: Optional[Mapping[str, Any]]) -> str:
     """Return the name of the first phase that is not finished; refuse a run with nothing left to do."""
     phases = list(config.phases.values())
     progress = Progress(**state["progress"]) if state else Progress()
@@ -107,14 +126,3 @@ def unfinished_phase(config: RunConfig, state: Optional[Dict[str, Any]]) -> str:
         f"resume: all {progress.total_epochs} epochs are done; raise phases.{phases[-1].name}.epochs "
         "to train on"
     )
-
-
-def start_weights(start: Start, session: PhaseSession) -> Optional[Weights]:
-    """Return the weights that the first phase starts with; None where the model's own random ones do."""
-    if start.init is not None:
-        own = session.runtime.weights()
-        return initial_weights(start.init, own, session.spec, reset_head=start.reset_head)
-    source = start.resume or start.from_run
-    if source is None:
-        return None
-    return checkpoints.load_weights(find_checkpoint(source), averaged=True)

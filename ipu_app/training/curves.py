@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from ipu_app.config.kinds import SCHEDULES
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -25,16 +27,25 @@ class Curve:
     def lr(self, epoch: float) -> float:
         """Return the learning rate at this point of the phase."""
         warmup = min(1.0, epoch / self.warmup_epochs) if self.warmup_epochs > 0 else 1.0
-        return self.peak * warmup * self._after_warmup(epoch)
+        share: float = SCHEDULES[self.kind].load()(self, epoch)
+        return self.peak * warmup * share
 
-    def _after_warmup(self, epoch: float) -> float:
-        if self.kind == "exponential":
-            return self.decay ** math.floor(epoch / self.epochs_per_drop)
-        if self.kind == "cosine":
-            length = max(self.epochs - self.warmup_epochs, 1e-9)
-            done = min(max((epoch - self.warmup_epochs) / length, 0.0), 1.0)
-            return 0.5 * (1 + math.cos(math.pi * done))
-        return 1.0
+
+def exponential(curve: Curve, epoch: float) -> float:
+    """Drops by the same factor, which go on during warm-up."""
+    return curve.decay ** math.floor(epoch / curve.epochs_per_drop)
+
+
+def cosine(curve: Curve, epoch: float) -> float:
+    """Half a cosine from the end of the warm-up to the end of the phase."""
+    length = max(curve.epochs - curve.warmup_epochs, 1e-9)
+    done = min(max((epoch - curve.warmup_epochs) / length, 0.0), 1.0)
+    return 0.5 * (1 + math.cos(math.pi * done))
+
+
+def constant(curve: Curve, epoch: float) -> float:
+    """The peak all along."""
+    return 1.0
 
 
 def published_peak(global_batch: int, per_image: float = 2.0**-14) -> float:

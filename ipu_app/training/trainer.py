@@ -41,9 +41,8 @@ class Collective(Protocol):
 class PhaseSession:
     """All that one phase of training needs.
 
-    ``train_order`` is the order of an epoch's images; ``data_content`` identifies the images, wherever they
-    are; ``data_problems`` is what is wrong with them at first sight, ``data_notes`` returns what turned out
-    to be so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
+    ``train_order`` is the order of an epoch's images; ``data_notes`` returns what turned out to be wrong with
+    them so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
     """
 
     name: str
@@ -58,10 +57,6 @@ class PhaseSession:
     loss_scale: float
     averaging: float
     spec: Any
-    model_description: str
-    data_description: str
-    data_content: str
-    data_problems: Sequence[str]
     data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1

@@ -9,20 +9,21 @@ from typing import List, Optional
 
 import pytest
 from integration_images import ImagesRun
+from integration_sessions import make_machine, open_session
 
-from ipu_app import build
 from ipu_app.__main__ import main
 from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
 from ipu_app.config.load import CONFIGS, load_config, save_config
-from ipu_app.distributed.comm import SingleComm
+from ipu_app.config.schema import RunConfig
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.parity import nearest_agreeing, parity_modulus, parity_warnings
 from ipu_app.models.spec import SIZES, make_spec
-from ipu_app.runs.lines import resolution_lines
 from ipu_app.runtime.base import StepKnobs
-from ipu_app.settling.origin import Start
+from ipu_app.settling.first_lines import first_lines
+from ipu_app.settling.origin import Origin, read_earlier
 from ipu_app.settling.phase_estimates import configured_spec
+from ipu_app.settling.settle import Request, settle
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 from ipu_app.training.sinks import read_rows
 
@@ -109,14 +110,19 @@ def test_nearest_resolutions_that_agree(resolution: int, trained_at: int, neares
     assert nearest_agreeing(resolution, trained_at, 32) == nearest
 
 
+def warnings(config: RunConfig, origin: Optional[Origin] = None) -> List[str]:
+    run = settle(Request(config, origin=origin or Origin()), make_machine("cpu"))
+    return [line for line in first_lines(run) if line.startswith("warning: ")]
+
+
 def test_a_pair_that_breaks_the_rule_is_warned_of(native_run: Path) -> None:
     """Also where the training was another run's; not where padding is symmetric."""
     half = CONFIGS / "recipes" / "b2-g16-ln_pn-half.yaml"
     config = load_config(half, ["phases.train.resolution=192", "evaluate.resolutions=[260,288]"])
-    (warning,) = resolution_lines(config, Start())
+    (warning,) = warnings(config)
     assert "warning: 260 px after training at 192 px" in warning and "256 or 288" in warning
     tuned = load_config(native_run / "config.yaml", ["phases.train.resolution=45"])
-    (warning,) = resolution_lines(tuned, Start(from_run=native_run))
+    (warning,) = warnings(tuned, read_earlier(Origin(from_run=native_run)))
     assert "45 px after training at 32 px" in warning and "32 or 64" in warning
     assert parity_modulus(make_spec("cifar")) == 8
     assert parity_warnings(make_spec("b0", padding="symmetric"), 160, [220]) == []
@@ -142,7 +148,7 @@ def test_frozen_blocks_keep_the_statistics_of_their_batch_norms(device: str, tmp
     file = tmp_path / "bn.yaml"
     file.write_text(BATCH_NORM)
     config = load_config(file, ["device.poptorch=sim"])
-    session = build.make_session(config, config.phases["finetune"], device, environ={}, comm=SingleComm())
+    session = open_session(config, "finetune", device)
     before = session.runtime.weights()
     batch = next(iter(session.train_loader))
     session.runtime.train_batch(batch, StepKnobs(lr=0.1))

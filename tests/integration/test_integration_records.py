@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 from integration_images import ImagesRun
+from integration_sessions import open_session
 
 from ipu_app import build
 from ipu_app.__main__ import main
@@ -81,8 +82,7 @@ def plugged() -> Iterator[None]:
 def test_an_epoch_has_the_calls_of_one_of_two_instances(config: Path, workers: int) -> None:
     """PopTorch's asynchronous loader counts the calls that one instance alone would make."""
     settings = load_config(config, ["device.poptorch=sim", f"data.workers={workers}"])
-    phase = settings.phases["train"]
-    session = build.make_session(settings, phase, "ipu", environ={}, comm=TwoInstances())
+    session = open_session(settings, "train", "ipu", comm=TwoInstances())
     try:
         assert session.calls_per_epoch == sum(1 for _ in session.train_loader) == 2
     finally:
@@ -99,7 +99,7 @@ def test_images_for_trackers_are_those_trained_on_first(config: Path) -> None:
         ],
     )
     phase = settings.phases["train"]
-    session = build.make_session(settings, phase, "cpu", environ={}, comm=SingleComm())
+    session = open_session(settings, "train", "cpu")
     images, labels = next(iter(session.train_loader))[:2]
     assert build.mixed_samples(session, phase).equal(images[:16])
     assert len(set(labels[:16].tolist())) > 3

@@ -143,7 +143,7 @@ def test_a_recipes_own_settings_are_not_the_users() -> None:
 
 
 def test_the_configuration_is_printed_with_meanings(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    words = ["--run", "b2-g16-ln_pn-half", "--set", "data.normalise=torchvision"]
+    words = ["--run", "b2-g16-ln_pn-half", "--set", "data.normalise=torchvision", "--device", "ipu"]
     assert main(["train", *words, "--print-config"]) == 0
     printed = capsys.readouterr().out
     (tmp_path / "printed.yaml").write_text(printed)

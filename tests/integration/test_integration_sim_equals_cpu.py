@@ -7,10 +7,9 @@ from typing import Dict, List
 
 import pytest
 import torch
+from integration_sessions import open_session
 
-from ipu_app import build
 from ipu_app.config.load import load_config
-from ipu_app.distributed.comm import SingleComm
 from ipu_app.runtime.base import StepKnobs
 
 CONFIG = """
@@ -27,7 +26,7 @@ phases:
 
 def weights_after_steps(path: Path, device: str, steps: int) -> Dict[str, torch.Tensor]:
     config = load_config(path, [f"device.kind={device}"])
-    session = build.make_session(config, config.phases["train"], device, environ={}, comm=SingleComm())
+    session = open_session(config, "train", device)
     try:
         session.set_epoch(0)
         for _, batch in zip(range(steps), session.train_loader):

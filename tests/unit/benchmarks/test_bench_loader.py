@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.measure import decoders
 from benchmarks.measure.decoders import NEEDS, describe_images, measure
-from benchmarks.measure.machine import describe_machine
+from benchmarks.measure.host_facts import describe_machine
 from benchmarks.measure.make_tree import photographs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measure import policies
+from benchmarks.measure import augment_policies as policies
 from benchmarks.report.claims import bar_rows
 from benchmarks.report.tables import policies_table
 from benchmarks.suites import SUITES

@@ -10,7 +10,7 @@ from typing import Any, Dict, List
 import pytest
 
 from benchmarks.measure.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
-from benchmarks.measure.machine import describe_machine, host_kind
+from benchmarks.measure.host_facts import describe_machine, host_kind
 from benchmarks.measure.results import add_suite, gpu_results, read_results, results_path
 from benchmarks.published.paper import paper_row, published_accuracies
 from benchmarks.report.claims import BARS, bar_rows

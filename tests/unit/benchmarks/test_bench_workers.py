@@ -14,7 +14,7 @@ from benchmarks.keeper import Keeper
 from benchmarks.measure.as_trained import make_recipe_step
 from benchmarks.measure.cases import Case, Group, cell_of
 from benchmarks.measure.groups import measure_group
-from benchmarks.measure.machine import describe_machine
+from benchmarks.measure.host_facts import describe_machine
 from benchmarks.measure.results import add_suite, read_results, rows_of
 from benchmarks.measure.sweep import best_setting, swept_groups
 from benchmarks.measure.workers import CaseFailed, Worker

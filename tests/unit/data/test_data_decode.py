@@ -9,7 +9,8 @@ import pytest
 from data_images import exif, jpeg, photograph, png
 from PIL import Image
 
-from ipu_app.data.decode import Window, choose_decoder, open_image, reduction
+from ipu_app.data.decode import choose_decoder, open_image
+from ipu_app.data.image import Window, reduction
 from ipu_app.data.jpeg import cut_height, parse_header
 from ipu_app.data.keyed_random import KeyedRandom
 from ipu_app.data.pixel_ops import choose_pixel_ops

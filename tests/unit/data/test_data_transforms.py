@@ -12,7 +12,8 @@ import torch
 from data_images import jpeg, photograph
 from PIL import Image
 
-from ipu_app.data.decode import ArrayImage, open_image
+from ipu_app.data.decode import open_image
+from ipu_app.data.image import ArrayImage
 from ipu_app.data.keyed_random import KeyedRandom
 from ipu_app.data.pixel_ops import (
     choose_pixel_ops,

@@ -5,19 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from data_images import write_tree
 
 from ipu_app import build
-from ipu_app.config.load import load_config
 from ipu_app.config.schema import DataConfig
-from ipu_app.distributed.comm import SingleComm
 
 FILES = DataConfig(source="images")
-TINY = (
-    "model.name=cifar",
-    "phases.train.resolution=32",
-    "phases.train.batch.micro=4",
-)
 
 
 def set_host(monkeypatch, *, cores, allowed):
@@ -40,21 +32,3 @@ def test_instances_share_the_cores_of_their_host(monkeypatch, cores, allowed, in
     assert build.make_workers(FILES, instances) == expected
     assert build.make_workers(DataConfig(), instances) == 0
     assert build.make_workers(DataConfig(source="images", workers=5), instances) == 5
-
-
-@pytest.mark.parametrize("device", ["cpu", "ipu"])
-def test_a_session_divides_the_host(monkeypatch, tmp_path, device):
-    set_host(monkeypatch, cores=16, allowed=16)
-    overrides = (*TINY, f"data.source={write_tree(tmp_path)}", "device.poptorch=sim")
-    config = load_config(None, overrides)
-    launched = {
-        "RANK": "0",
-        "WORLD_SIZE": "4",
-        "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": "4",
-        "HOME": str(tmp_path),
-    }
-    session = build.make_session(config, config.phases["train"], device, environ=launched, comm=SingleComm())
-    assert session.runtime.num_workers(train=True) == 4
-    assert session.val_loader.num_workers == session.runtime.num_workers(train=False) == 2
-    session.runtime.close()

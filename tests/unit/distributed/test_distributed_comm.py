@@ -12,7 +12,8 @@ import pytest
 from distributed_jobs import PROGRAMS, job_environment, launch_argv, run_to_end, skip_if_missing
 
 from ipu_app.distributed import comm as comm_module
-from ipu_app.distributed.comm import SingleComm, make_comm
+from ipu_app.distributed.comm import SingleComm
+from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.gradients import buckets
 from ipu_app.distributed.world import World
 

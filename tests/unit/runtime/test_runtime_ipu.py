@@ -13,6 +13,8 @@ from ipu_app.config.load import load_config
 from ipu_app.distributed.comm import SingleComm
 from ipu_app.errors import RunFailed
 from ipu_app.runtime.base import Runtime, StepKnobs
+from ipu_app.settling.phase_batches import make_geometries
+from ipu_app.settling.phase_estimates import configured_spec
 from ipu_app.training.checkpoint import load_state, save_checkpoint
 
 CONFIG = """
@@ -32,8 +34,8 @@ def make_runtime(folder: Path, norm: str = "gn") -> Runtime:
     path.write_text(CONFIG.replace("NORM", norm))
     config = load_config(path, ["device.kind=ipu", "device.poptorch=sim"])
     phase = config.phases["train"]
-    spec = build.configured_spec(config.model, 10)
-    parts = build.make_parts(config, phase, spec, build.make_geometries(phase, "ipu", instances=1))
+    spec = configured_spec(config.model, 10)
+    parts = build.make_parts(config, phase, spec, make_geometries(phase, "ipu", instances=1))
     return build.make_runtime("ipu", config, phase, parts, SingleComm())
 
 

@@ -12,8 +12,8 @@ from ipu_app.config.asked import Asked, asked_keys, refuse_without_effect, sets_
 from ipu_app.config.batches import TooFewImages, check_global_batch, micro_batches, smaller_batch
 from ipu_app.config.load import load_config, recipe_path
 from ipu_app.config.schema import AugmentConfig, BatchConfig, PhaseConfig, PipelineConfig, RunConfig
-from ipu_app.distributed.comm import SingleComm
 from ipu_app.models.spec import make_spec
+from ipu_app.runtime.choose import DeviceChoice
 from ipu_app.runtime.device_memory import free_memory_bytes, settle_autocast
 from ipu_app.settling.fitting import (
     PROCESS_BYTES,
@@ -22,10 +22,15 @@ from ipu_app.settling.fitting import (
     fit_to_images,
     fit_to_memory,
 )
+from ipu_app.settling.machine import Machine
 from ipu_app.settling.phase_estimates import configured_spec
 from pipelines.geometry import BatchGeometry
 
 B0 = recipe_path("b0-g16-ln_pn-native")
+
+
+def host(free_bytes: float = 16e9, device: str = "cpu") -> Machine:
+    return Machine(DeviceChoice(device, "asked for"), free_bytes)
 
 
 def recipe(*overrides: str, norm: str = "ln_pn") -> RunConfig:
@@ -50,16 +55,16 @@ def test_a_small_batch_keeps_the_pipeline_full(num_images: int, instances: int, 
 def test_images_too_few_for_the_smallest_batch_leave_it() -> None:
     phase = recipe().phases["train"]
     assert smaller_batch(phase, 5, instances=1, on_ipus=True) is None  # mixed pairs x accumulation of 3
-    fitted = fit_to_images(recipe(), 5, instances=1, device="cpu")
+    fitted = fit_to_images(recipe(), 5, host())
     assert fitted.config == recipe() and fitted.lines == ()
 
 
 def test_few_images_are_told_and_many_change_nothing() -> None:
-    fitted = fit_to_images(recipe(), 29, instances=1, device="cpu")
+    fitted = fit_to_images(recipe(), 29, host())
     assert fitted.config.phases["train"].batch.global_batch == 6
     (line,) = fitted.lines
     assert "29 images are few for steps of 768; phase train takes 6" in line
-    assert fit_to_images(recipe(), 768, instances=1, device="cpu") == (recipe(), ())
+    assert fit_to_images(recipe(), 768, host()) == (recipe(), ())
 
 
 def test_the_refusal_names_settings_that_do() -> None:
@@ -77,7 +82,7 @@ def test_the_refusal_names_settings_that_do() -> None:
 )
 def test_the_micro_batch_follows_the_free_memory(free_gb: float, micro: int) -> None:
     """Multiples of the published micro-batch of 24, in which images are mixed, or parts of it."""
-    fitted = fit_to_memory(recipe(), "cpu", free_gb * 1e9, Asked(), SingleComm())
+    fitted = fit_to_memory(recipe(), host(free_gb * 1e9), Asked())
     batch = fitted.config.phases["train"].batch
     assert batch.torch_micro == micro and batch.global_batch == 768
     image = bytes_per_image(configured_spec(recipe().model), recipe().phases["train"], "off")
@@ -91,18 +96,18 @@ def test_the_micro_batch_follows_the_free_memory(free_gb: float, micro: int) -> 
 
 def test_a_typed_micro_batch_stays_and_batch_norm_is_noted() -> None:
     asked = Asked(("phases.train.batch.torch_micro",))
-    fitted = fit_to_memory(recipe(), "cpu", 4e9, asked, SingleComm())
+    fitted = fit_to_memory(recipe(), host(4e9), asked)
     assert fitted.config.phases["train"].batch.torch_micro == 384
     assert "may not fit" in fitted.lines[0]
-    lines = fit_to_memory(recipe(norm="bn"), "cpu", 16e9, Asked(), SingleComm()).lines
+    lines = fit_to_memory(recipe(norm="bn"), host(16e9), Asked()).lines
     assert any("batch norm takes its statistics over micro-batches of" in line for line in lines)
 
 
 def test_what_was_chosen_is_chosen_again() -> None:
-    once = fit_to_memory(recipe(), "cpu", 16e9, Asked(), SingleComm()).config
+    once = fit_to_memory(recipe(), host(16e9), Asked()).config
     assert once.device.autocast == "off"  # resolved: a resumed run asks no more
-    assert fit_to_memory(once, "cpu", 64e9, Asked(), SingleComm()) == (once, ())
-    assert fit_to_memory(recipe(), "ipu", 1e9, Asked(), SingleComm()) == (recipe(), ())
+    assert fit_to_memory(once, host(64e9), Asked()) == (once, ())
+    assert fit_to_memory(recipe(), host(1e9, "ipu"), Asked()) == (recipe(), ())
 
 
 def test_the_estimate_is_near_what_was_measured() -> None:

@@ -109,10 +109,6 @@ def make_session(runtime: Runtime, name: str = "train", *, epochs: int = 1, call
         loss_scale=1.0,
         averaging=0.0,
         spec=make_spec("cifar", num_classes=10),
-        model_description="",
-        data_description="",
-        data_content="",
-        data_problems=(),
         data_notes=lambda: (),
         logs_per_epoch=2,
     )

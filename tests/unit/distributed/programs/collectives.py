@@ -11,7 +11,8 @@ from typing import Any, Dict, List, Optional
 import torch
 from torch import nn
 
-from ipu_app.distributed.comm import Comm, make_comm
+from ipu_app.distributed.comm import Comm
+from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 

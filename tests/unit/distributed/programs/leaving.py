@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ipu_app.distributed.comm import make_comm
+from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.world import detect_world
 
 TIMES, LIMIT_S = 20, 60.0

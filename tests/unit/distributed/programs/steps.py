@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ipu_app.distributed.comm import make_comm
+from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.fleet import check_same
 from ipu_app.distributed.world import detect_world
 

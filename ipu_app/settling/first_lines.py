@@ -1,0 +1,107 @@
+"""What a run says of itself before it begins, from what was settled alone: lines for a person."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ipu_app.models.parity import parity_warnings
+from ipu_app.settling.phase_estimates import configured_spec, memory_problem
+from ipu_app.settling.phases import SettledPhase
+from ipu_app.settling.settle import SettledRun
+from pipelines.words import counted
+
+
+def first_lines(run: SettledRun) -> List[str]:
+    """Return the first lines of a run: device, data, model, what was made to fit, weights, plan, warnings."""
+    return [
+        *_device_lines(run),
+        *_data_lines(run),
+        f"model: {run.first.model_description}",
+        *run.notes,
+        *_origin_lines(run),
+        *_class_lines(run),
+        *_plan_lines(run),
+        *_resolution_lines(run),
+    ]
+
+
+def phase_lines(run: SettledRun) -> List[str]:
+    """Return a line on each phase that is left to train, with its estimate where it runs on IPUs."""
+    return [line for phase in run.phases.values() for line in _phase_lines(phase)]
+
+
+def _device_lines(run: SettledRun) -> List[str]:
+    info, reason = run.first.info, run.machine.choice.reason
+    why = "" if reason == "asked for" else f" ({reason})"
+    return [f"device: {info.description}{why}", *(f"note: {note}" for note in info.notes)]
+
+
+def _data_lines(run: SettledRun) -> List[str]:
+    if run.data is None:
+        return []
+    lines = [f"data: {run.data.description}", *(f"note: {problem}" for problem in run.data.problems)]
+    if run.config.data.source is None:
+        lines.append(
+            "      your own images: DATA=dir (--data dir) with train/<class>/ and val/<class>/, like ImageNet"
+        )
+    return lines
+
+
+def _origin_lines(run: SettledRun) -> List[str]:
+    """Return whose weights the run starts with, and what a file of weights brought with it."""
+    origin = run.origin
+    lines = [f"init: {origin.init} sets {' '.join(origin.settings)}"] if origin.settings else []
+    if origin.from_run:
+        lines.append(f"start: {origin.earlier.weights} of {origin.from_run}")
+    return lines
+
+
+def _class_lines(run: SettledRun) -> List[str]:
+    """Return a warning where the classes of the earlier run had other names: labels may mean others."""
+    classes = run.data.classes if run.data else ()
+    differing = [(old, new) for old, new in zip(run.origin.earlier.classes, classes) if old != new]
+    if not differing:
+        return []
+    old, new = differing[0]
+    return [
+        f"warning: {run.origin.run} was trained on classes of other names: what it knows as {old!r} is now "
+        f"{new!r}, and {len(differing) - 1} more"
+    ]
+
+
+def _plan_lines(run: SettledRun) -> List[str]:
+    """Return what the cost model says of the first phase's plan."""
+    estimate = run.first.estimate
+    if estimate is None:
+        return []
+    lines = [f"plan: {estimate.describe()}; by the cost model, for {run.config.device.platform} IPUs"]
+    problem = memory_problem(estimate)
+    return [*lines, *([f"warning: the plan may not fit: {problem}"] if problem else [])]
+
+
+def _resolution_lines(run: SettledRun) -> List[str]:
+    """Return a warning for each resolution that does not go with the one the network is trained at."""
+    config = run.config
+    resolutions = [phase.resolution for phase in config.phases.values()]
+    trained_at, others = resolutions[0], resolutions[1:]
+    if run.origin.from_run:
+        trained_at, others = run.origin.earlier.trained_at, resolutions
+    spec = configured_spec(config.model)
+    native = spec.native_resolution
+    tests = [resolution or native for resolution in others]
+    return parity_warnings(spec, trained_at or native, [*tests, *config.evaluate.resolutions])
+
+
+def _phase_lines(phase: SettledPhase) -> List[str]:
+    batch = phase.geometry
+    factors = f"micro-batch {batch.micro_batch} x accumulation {batch.accumulation}"
+    lines = [
+        f"phase {phase.name}: {counted(phase.config.epochs, 'epoch')} at {phase.resolution} px in steps of "
+        f"{batch.samples_per_step} images ({factors} x replicas {batch.total_replicas}), "
+        f"{phase.optimizer.kind} with a peak learning rate of {phase.optimizer.lr:g}"
+    ]
+    if phase.estimate is not None:
+        problem = memory_problem(phase.estimate)
+        doubt = f"; may not fit: {problem}" if problem else ""
+        lines.append(f"  plan: {phase.estimate.describe()}{doubt}")
+    return lines
