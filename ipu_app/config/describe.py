@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any, Dict, List
 
 from ipu_app.config.convert import to_plain
-from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES
+from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES, SOURCES, listed
 from ipu_app.config.optimizer_options import OptimizerConfig
 from ipu_app.config.schema import DEVICES, PRECISIONS, RunConfig
 
@@ -29,7 +29,7 @@ MEANINGS: Dict[str, str] = {
     "model.depth_scale": "factor of the number of blocks",
     "model.width_scale": "factor of the number of channels",
     "model.sections": "block, kernel, ratio and repeats of every section; []: the model's own",
-    "data.source": "null: digits; a folder, CIFAR's, shards (folder, pattern, URL), generated:N",
+    "data.source": f"null: digits; else {listed(SOURCES)}",
     "data.workers": "loader processes; null: by the cores where files are decoded, else none",
     "data.decoder": ", ".join(["auto", *DECODERS]),
     "data.normalise": "published (mean only), torchvision (mean and deviation), released_v2, half (to -1..1)",
