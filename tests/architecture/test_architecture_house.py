@@ -18,6 +18,25 @@ AT_ROOT = {
     "ipu_app": {"__init__", "__main__", "api", "build", "compat", "environment", "errors"},
     "benchmarks": {"__init__", "__main__", "keeper", "suites"},
 }
+ROOMS = {
+    "ipu_app": {
+        "cli",
+        "config",
+        "data",
+        "distributed",
+        "files",
+        "inference",
+        "ipumodel",
+        "models",
+        "runs",
+        "runtime",
+        "search",
+        "settling",
+        "training",
+    },
+    "benchmarks": {"evidence", "measure", "published", "report", "scaling"},
+    "pipelines": {"cost"},
+}
 # the simulator is a package of its own in all but place, and names its files by PopTorch's words
 TWICE = {"blocks", "checks", "environment", "partition", "report", "weights"}
 
@@ -149,6 +168,12 @@ def test_rooms_import_in_no_circle(package: str) -> None:
 def test_nothing_lies_loose_at_the_root(package: str) -> None:
     loose = {path.stem for path in (ROOT / package).glob("*.py")} - AT_ROOT[package]
     assert not loose, f"{sorted(loose)}: find a room in {package}/ for what is new"
+
+
+@pytest.mark.parametrize("package", sorted(ROOMS))
+def test_rooms_are_known(package: str) -> None:
+    rooms = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert rooms == ROOMS[package], "a new room belongs into this list, and into the order of the floors"
 
 
 def test_no_two_files_have_one_name() -> None:
