@@ -57,7 +57,7 @@ def _atom(
         for layer in layers:
             work = work + layer_work(layer, target, micro_batch=samples, precision=policy.precision)
         works.append(work)
-    rate = target.clock_hz * target.sdk_factor
+    rate = target.training_cycles_per_s
     forward = [work.forward.cycles(calibration) / rate for work in works]
     backward = [work.backward.cycles(calibration) / rate for work in works]
     return Atom(

@@ -1,19 +1,39 @@
-"""How far to trust an estimate: which of its inputs nobody has published, and the error to expect."""
+"""How far to trust an estimate: which of its inputs nobody has published, and the error to expect.
+
+An error in per cent is a bound that the published rows keep, not a mean. It starts at what holds the rows
+that the constants are fitted on; every way in which a plan lies outside of what was published adds its own
+part, as squares, since the parts have nothing to do with each other. Parts that have a distance count once
+per doubling of it: a pipeline of 16 stages is two doublings from one of 4. The all-reduce counts by its share
+of the step. Sizes and reasons of all parts are constants (``error_pct.*``).
+"""
 
 from __future__ import annotations
 
 import math
-from typing import List, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Sequence, Tuple
 
 from pipelines.cost import constants
-from pipelines.cost.hardware import GATEWAY_IPUS, IpuTarget
-from pipelines.cost.layers import LayerSpec
+from pipelines.cost.hardware import IpuTarget
+from pipelines.cost.layers import ConvShape, LayerSpec
 from pipelines.plan import PipelinePlan
 
 # forward multiply-adds of one sample, B0 at half resolution to B5 at its native one
 _FITTED_MULTIPLY_ADDS = (0.15e9, 14e9)
 _PUBLISHED_GROUP_SIZES = (1, 16)
+_ODD_GROUP_SHARE = 0.2  # of spatial multiply-adds in groups of another size; B3 G16, published, has 0.18
+_PUBLISHED_STAGES = (2, 4)
+_PUBLISHED_IPUS = {"2.0": (16,), "3": (16, 64, 256)}
+_PUBLISHED_PLATFORM = {"2.0": "mk2", "3": "bow"}
 _PUBLISHED_ALLREDUCE_SHARE = 0.12  # of the step; the largest estimate for a published run is 0.11
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of an error: its name (a reason, but for the family's own) and its size in per cent."""
+
+    name: str
+    error_pct: float
 
 
 def extrapolations(
@@ -29,50 +49,105 @@ def extrapolations(
 
     ``allreduce_share`` is the all-reduce's part of the step, 0 to 1.
     """
-    reasons: List[str] = []
-    if _group_size(layers) not in _PUBLISHED_GROUP_SIZES:
-        reasons.append("group_size")
-    if not _has_published_norm(layers):
-        reasons.append("norm")
+    parts = training_parts(
+        layers, plan, target, precision=precision, num_ipus=num_ipus, allreduce_share=allreduce_share
+    )
+    return tuple(part.name for part in parts)
+
+
+def training_parts(
+    layers: Sequence[LayerSpec],
+    plan: PipelinePlan,
+    target: IpuTarget,
+    *,
+    precision: str,
+    num_ipus: int,
+    allreduce_share: float = 0.0,
+) -> Tuple[Part, ...]:
+    """Return every reason for a wider error of a training plan, with what it adds."""
+    sizes: Dict[str, float] = {
+        **_network_sizes(layers),
+        **_software_sizes(target),
+        "framework": float(target.framework != "tf1"),
+        "precision": float(precision == "32.32"),
+        "schedule": float(plan.schedule != "grouped" or (plan.num_stages > 1 and not plan.recompute)),
+        "stages": _doublings(plan.num_stages, _PUBLISHED_STAGES[0], _PUBLISHED_STAGES[1]),
+        "num_ipus": min(_doublings(num_ipus, n, n) for n in _PUBLISHED_IPUS[target.sdk]),
+        "allreduce": allreduce_share if allreduce_share > _PUBLISHED_ALLREDUCE_SHARE else 0.0,
+    }
+    return _parts(sizes)
+
+
+def inference_parts(
+    layers: Sequence[LayerSpec], target: IpuTarget, *, num_stages: int, precision: str
+) -> Tuple[Part, ...]:
+    """Return every reason for a wider error of an estimate of inference.
+
+    Batch norm is none, as it is folded away; nor is the framework, as the device runs by itself.
+    """
+    sizes: Dict[str, float] = {
+        **_network_sizes(layers),
+        **_software_sizes(target),
+        "precision": float(precision == "32.32"),
+        "stages": _doublings(num_stages, 1, 1),
+    }
+    sizes.pop("norm")
+    return _parts(sizes)
+
+
+def expected_error_pct(parts: Sequence[Part], *, family: str = "published_family") -> float:
+    """Return the error to expect in per cent: the family's own, and what each part adds (as squares)."""
+    sizes = [constants.value(f"error_pct.{family}"), *(part.error_pct for part in parts)]
+    return round(math.sqrt(sum(size * size for size in sizes)), 1)
+
+
+def _parts(sizes: Dict[str, float]) -> Tuple[Part, ...]:
+    """Turn distances (0: inside of what was published) into parts."""
+    return tuple(
+        Part(name, distance * constants.value(f"error_pct.{name}"))
+        for name, distance in sizes.items()
+        if distance > 0
+    )
+
+
+def _software_sizes(target: IpuTarget) -> Dict[str, float]:
+    return {
+        "sdk": float(target.sdk != "2.0"),
+        "platform": float(target.name != _PUBLISHED_PLATFORM[target.sdk]),
+    }
+
+
+def _network_sizes(layers: Sequence[LayerSpec]) -> Dict[str, float]:
     work = sum(layer.conv.multiply_adds for layer in layers if layer.conv is not None)
-    if not _FITTED_MULTIPLY_ADDS[0] <= work <= _FITTED_MULTIPLY_ADDS[1]:
-        reasons.append("model_size")
-    if precision == "32.32":
-        reasons.append("precision")
-    if plan.schedule != "grouped" or (plan.num_stages > 1 and not plan.recompute):
-        reasons.append("schedule")
-    if num_ipus > GATEWAY_IPUS:
-        reasons.append("pod")
-    if allreduce_share > _PUBLISHED_ALLREDUCE_SHARE:
-        reasons.append("allreduce")
-    if target.name != "mk2":
-        reasons.append("platform")
-    return tuple(reasons)
+    smallest, largest = _FITTED_MULTIPLY_ADDS
+    return {
+        "group_size": float(_odd_group_share(layers) > _ODD_GROUP_SHARE),
+        "dense_conv": float(any(shape.is_dense for shape in _spatial(layers))),
+        "norm": float(not _has_published_norm(layers)),
+        "model_size": float(not smallest <= work <= largest),
+    }
 
 
-def expected_error_pct(reasons: Sequence[str], allreduce_share: float = 0.0) -> float:
-    """Return the expected error in per cent: the published family's, and what each extrapolation adds
-    (RMS). The all-reduce's own error counts by its share of the step.
-    """
-    parts = {name: constants.value(f"error_pct.{name}") for name in ("published_family", *reasons)}
-    if "allreduce" in parts:
-        parts["allreduce"] *= allreduce_share
-    return round(math.sqrt(sum(part * part for part in parts.values())), 1)
+def _doublings(number: int, least: int, most: int) -> float:
+    """Return how many doublings a number lies outside of a range."""
+    return abs(math.log2(number / min(max(number, least), most)))
 
 
-def _group_size(layers: Sequence[LayerSpec]) -> int:
-    """The group size of most spatial convolutions, the stem apart; widths that 16 does not divide count as
-    16.
-    """
-    sizes = [
-        layer.conv.group_size
+def _spatial(layers: Sequence[LayerSpec]) -> List[ConvShape]:
+    """The KxK convolutions, the stem apart."""
+    return [
+        layer.conv
         for layer in layers
-        if layer.conv is not None and layer.conv.kernel > 1 and layer.conv.groups > 1
+        if layer.conv is not None and layer.conv.kernel > 1 and not layer.conv.is_stem
     ]
-    if not sizes:
-        return 0
-    most = max(sorted(set(sizes)), key=sizes.count)
-    return 16 if 14 <= most <= 24 else most
+
+
+def _odd_group_share(layers: Sequence[LayerSpec]) -> float:
+    """The share of group convolutions' multiply-adds whose groups have a size that nobody published."""
+    grouped = [shape for shape in _spatial(layers) if not shape.is_dense]
+    odd = [shape for shape in grouped if shape.group_size not in _PUBLISHED_GROUP_SIZES]
+    total = sum(shape.multiply_adds for shape in grouped)
+    return sum(shape.multiply_adds for shape in odd) / total if total else 0.0
 
 
 def _has_published_norm(layers: Sequence[LayerSpec]) -> bool:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
-from pipelines.confidence import expected_error_pct, extrapolations
-from pipelines.cost import constants
+from pipelines.confidence import expected_error_pct, training_parts
 from pipelines.cost.cycles import FITTED, Calibration
 from pipelines.cost.hardware import IpuTarget, allreduce_bytes_per_s, check_num_ipus
 from pipelines.cost.layers import LayerSpec, slice_stages
@@ -67,7 +66,12 @@ class StepEstimate:
     time: StepTime
     error_pct: float
     extrapolated: Tuple[str, ...]
-    platform: str
+    target: IpuTarget
+
+    @property
+    def platform(self) -> str:
+        """The kind of IPU, by its clock: mk2 or bow."""
+        return self.target.name
 
     @property
     def step_s(self) -> float:
@@ -96,14 +100,33 @@ class StepEstimate:
         """Counted megabytes of each IPU of a replica."""
         return tuple(stage.memory.total_mb for stage in self.stages)
 
-    def describe(self) -> str:
-        """Return one line: what, how fast, how full, how sure."""
+    @property
+    def meaning(self) -> str:
+        """What the figure means, the figure, and how sure it is."""
         extra = f", extrapolated: {' '.join(self.extrapolated)}" if self.extrapolated else ""
         return (
-            f"estimated {self.images_per_s:.0f} images/s (expected error {self.error_pct:.0f} %{extra}), "
-            f"step {1e3 * self.step_s:.1f} ms, bubble {100 * self.bubble_fraction:.1f} %, "
-            f"memory {', '.join(f'{mb:.0f}' for mb in self.memory_mb)} MB/IPU counted"
+            f"estimated training, {self.target.describe()}: {self.images_per_s:.0f} images/s "
+            f"(expected error up to {self.error_pct:.0f} %{extra})"
         )
+
+    @property
+    def step_summary(self) -> str:
+        """How long a step takes and how full the IPUs are."""
+        return (
+            f"step {1e3 * self.step_s:.1f} ms, bubble {100 * self.bubble_fraction:.1f} %, "
+            f"memory {_listed(self.memory_mb)} MB/IPU counted"
+        )
+
+    def describe(self) -> str:
+        """Return one line: what it means, how fast, how full, how sure."""
+        return f"{self.meaning}, {self.step_summary}"
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    """The numbers, or of more than 8 the least and the largest."""
+    if len(numbers) > 8:
+        return f"{min(numbers):.0f} to {max(numbers):.0f}"
+    return ", ".join(f"{number:.0f}" for number in numbers)
 
 
 def estimate_plan(
@@ -138,7 +161,7 @@ def estimate_plan(
     num_ipus = plan.num_stages * geometry.total_replicas
     time = step_time(plan, costs, geometry, target, policy=policy, times=times)
     share = time.allreduce_s / time.total_s
-    reasons = extrapolations(
+    parts = training_parts(
         layers, plan, target, precision=precision, num_ipus=num_ipus, allreduce_share=share
     )
     return StepEstimate(
@@ -146,9 +169,9 @@ def estimate_plan(
         geometry=geometry,
         stages=tuple(stages),
         time=time,
-        error_pct=expected_error_pct(reasons, share),
-        extrapolated=reasons,
-        platform=target.name,
+        error_pct=expected_error_pct(parts),
+        extrapolated=tuple(part.name for part in parts),
+        target=target,
     )
 
 
@@ -166,7 +189,7 @@ def stage_times(
     costs: Sequence[StageCost], target: IpuTarget, *, recompute: bool, calibration: Calibration = FITTED
 ) -> List[StageTimes]:
     """Return the seconds of each stage. The last stage is never recomputed: its backward follows at once."""
-    rate = target.clock_hz * target.sdk_factor
+    rate = target.training_cycles_per_s
     host = target.host_bytes_per_s(len(costs))
     times = []
     for index, cost in enumerate(costs):
@@ -209,7 +232,9 @@ def step_time(
 
 
 def memory_rejections(estimate: StepEstimate, limit_bytes: Optional[float] = None) -> Tuple[Rejection, ...]:
-    """Return one rejection for each stage over the limit (None: the coarse default); () if the plan fits."""
-    limit = constants.value("memory.default_limit_bytes") if limit_bytes is None else limit_bytes
+    """Return one rejection for each stage over the limit (None: up to where configurations are known to run);
+    () if the plan fits.
+    """
+    limit = estimate.target.memory_limit_bytes if limit_bytes is None else limit_bytes
     found = [check_fit(stage.memory, limit, stage=stage.first) for stage in estimate.stages]
     return tuple(rejection for rejection in found if rejection is not None)

@@ -43,8 +43,8 @@ class Shape:
 
 @dataclass(frozen=True)
 class PlanLimits:
-    """What a plan may use. ``memory_limit_bytes`` None is the coarse default; ``max_nodes`` bounds the
-    search.
+    """What a plan may use. ``memory_limit_bytes`` None is what is known to run on the target; ``max_nodes``
+    bounds the search. ``num_stages`` and ``micro_batch`` fix what is not None.
     """
 
     num_ipus: int
@@ -63,7 +63,8 @@ class PlanLimits:
         whole = whole_memory_bytes()
         if self.memory_limit_bytes is not None and not 0 < self.memory_limit_bytes <= whole:
             asked = f"memory_limit={self.memory_limit_bytes / 1e6:g} MB"
-            raise ValueError(f"{asked}: must be above 0, and at most the {whole / 1e6:.0f} MB of an IPU")
+            raise ValueError(f"{asked}: must be above 0, and at most the {_floor_mb(whole)} MB of an IPU")
+        check_fixed_shape(self)
 
     def admits(self, shape: Shape) -> bool:
         """Whether a shape has the stages and the micro-batch that were fixed."""
@@ -73,10 +74,15 @@ class PlanLimits:
 
     @property
     def limit_bytes(self) -> float:
-        """Counted bytes that one IPU may hold."""
-        if self.memory_limit_bytes is None:
-            return constants.value("memory.default_limit_bytes")
+        """Counted bytes that one IPU may hold; ``on`` fills in what is left open."""
+        assert self.memory_limit_bytes is not None, "limits are made for a target first"
         return self.memory_limit_bytes
+
+    def on(self, target: IpuTarget) -> PlanLimits:
+        """Return the same limits with the memory limit of a target where none was set."""
+        if self.memory_limit_bytes is not None:
+            return self
+        return replace(self, memory_limit_bytes=target.memory_limit_bytes)
 
     @property
     def policy(self) -> StoragePolicy:
@@ -92,6 +98,22 @@ class PlanLimits:
 def whole_memory_bytes() -> float:
     """Return the memory of one IPU; programs and buffers, which nothing here counts, need their share."""
     return constants.value("tiles") * constants.value("tile_bytes")
+
+
+def _floor_mb(size: float) -> str:
+    """Megabytes with the first decimal, rounded down: what is printed is allowed."""
+    return f"{int(size / 1e5) / 10:.1f}"
+
+
+def check_fixed_shape(limits: PlanLimits) -> None:
+    """Refuse a number of stages or a micro-batch that no plan has."""
+    if limits.num_stages is not None:
+        stages, most = limits.num_stages, min(limits.num_ipus, MAX_IPUS_PER_INSTANCE)
+        if stages < 1 or stages & (stages - 1) or stages > most:
+            allowed = ", ".join(str(2**k) for k in range(most.bit_length()))
+            raise ValueError(f"stages={stages}: must be one of {allowed} on {limits.num_ipus} IPUs")
+    if limits.micro_batch is not None and limits.micro_batch < 1:
+        raise ValueError(f"micro={limits.micro_batch}: must be 1 or more")
 
 
 @dataclass(frozen=True)
@@ -134,10 +156,11 @@ def plan_pipelines(
     """
     if top < 1:
         raise ValueError(f"top={top}: must be 1 or more")
+    limits = limits.on(target)
     atoms = make_atoms(layers, target, limits.policy)
     shapes = legal_shapes(limits, len(atoms))
     if not shapes:
-        raise ValueError(_no_shape(limits, len(atoms)))
+        raise ValueError(no_shape(limits, len(atoms)))
     search = _Planner(atoms, target, limits, top)
     search.run(shapes)
     if not search.found:
@@ -311,18 +334,24 @@ def _estimate(
     )
 
 
-def _no_shape(limits: PlanLimits, num_atoms: int) -> str:
+def no_shape(limits: PlanLimits, num_atoms: int) -> str:
     """Say which global batches near the one that was asked for can be made."""
     nearest: List[int] = []
-    for distance in range(1, limits.global_batch + 4 * limits.num_ipus):
+    step = limits.micro_batch or 1
+    for distance in range(1, limits.global_batch + 4 * step * limits.num_ipus):
         for batch in (limits.global_batch - distance, limits.global_batch + distance):
             if batch > 0 and legal_shapes(replace(limits, global_batch=batch), num_atoms):
                 nearest.append(batch)
         if len(nearest) >= 2:
             break
+    fixed = "".join(
+        f" with {name}={value},"
+        for name, value in (("stages", limits.num_stages), ("micro", limits.micro_batch))
+        if value is not None
+    )
     return (
-        f"global_batch={limits.global_batch}: cannot be made on {limits.num_ipus} IPUs of micro-batch x "
-        f"accumulation x replicas, accumulation >= 2 stages - 1; nearest: {' or '.join(map(str, nearest))}"
+        f"global_batch={limits.global_batch}: cannot be made on {limits.num_ipus} IPUs{fixed} of micro-batch "
+        f"x accumulation x replicas, accumulation >= 2 stages - 1; nearest: {' or '.join(map(str, nearest))}"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
@@ -82,6 +82,18 @@ def published_throughputs(folder: Path = DATA_FOLDER) -> Tuple[PublishedThroughp
         )
         for row in _read(folder / "published.csv")
     )
+
+
+def published_accuracy(
+    model: str, group_size: int, norm: str, resolution: int, folder: Path = DATA_FOLDER
+) -> Optional[float]:
+    """Return the published validation top-1 in per cent of a network trained at a resolution, or None."""
+    for run in published_runs(folder).values():
+        if (run.model, run.group_size, run.norm, run.resolution) == (model, group_size, norm, resolution):
+            series = run.name.split("-", 1)[1]
+            rows = {row["series"]: row for row in _read(folder / "published_accuracy.csv")}
+            return float(rows[series][model]) if series in rows else None
+    return None
 
 
 def _run(row: Dict[str, str]) -> PublishedRun:

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from benchmarks.measure.results import FOLDER
 from ipu_app.cli.planning import published_fit, published_layers
 from ipu_app.environment import read_environ
-from pipelines.cost.hardware import ipu_target
+from pipelines.cost.hardware import paper_target
 from pipelines.estimate import StepEstimate, estimate_plan
 from pipelines.fit import FitReport
 from pipelines.planner import PlanLimits, plan_pipelines
@@ -51,7 +51,7 @@ COLUMNS = (
 def report_row(run: PublishedRun, published: Optional[float], environ: Mapping[str, str]) -> Dict[str, Any]:
     """Return one run's row: its own plan, the best of the same shape of job, and what that would gain."""
     layers = published_layers(run, environ)
-    target = ipu_target("mk2", available_memory_proportion=run.available_memory_proportion)
+    target = paper_target(run.available_memory_proportion)
     own = estimate_plan(
         layers,
         run.plan,

@@ -201,7 +201,8 @@ def published_check(environ: Mapping[str, str]) -> List[Dict[str, Any]]:
             replicas = row.devices // 2
             geometry = BatchGeometry(3, 2048 // replicas, replicas // instances, instances=instances)
             plan = PipelinePlan.from_splits(["block4a"])
-            found = estimate_plan(layers, plan, geometry, ipu_target("bow"), precision="16.16")
+            target = ipu_target("bow", framework="tf1")
+            found = estimate_plan(layers, plan, geometry, target, precision="16.16")
             rows.append(
                 {
                     "ipus": row.devices,

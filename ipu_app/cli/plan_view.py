@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from typing import TYPE_CHECKING, Dict, List, Sequence
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, List, Optional, Sequence
 
 if TYPE_CHECKING:
     from ipu_app.cli.planning import PlanReport
+    from pipelines.cost.hardware import IpuTarget
     from pipelines.estimate import StepEstimate
-    from pipelines.fit import FitReport
 
-_COARSE = (
-    "Memory counts tensors only; code and exchange buffers come on top, so the limit is a coarse rule,\n"
-    "drawn just above the fullest published run. Set another with --memory-limit."
+LEGEND = (
+    "> marks the proposal. replicas: copies of the model, each on IPUs/replica pipeline stages; accum.:\n"
+    "micro-batches of a replica between two weight updates; bubble: share of the step lost to filling and\n"
+    "draining the pipeline; idle: share of IPU time spent waiting for the slowest stage; fullest MB:\n"
+    "counted tensors of the fullest IPU; splits: the sub-blocks at which the later stages start."
 )
+_TEXT_COLUMNS = ("splits", "starts at", "what", "lever", "name", "unit", "mark", "source", "run", "model")
+_WIDEST_CELL = 76
 
 
-def print_plans(report: PlanReport) -> None:
+def print_plans(report: PlanReport, *, save: Optional[Path] = None) -> None:
     """Show the plans, the stages of the first one and what was rejected. Every figure is an estimate."""
     best = report.best
-    print(f"{report.title}\n{best.describe()}\n")
-    header = [
-        "images/s",
-        "IPUs/replica",
-        "replicas",
-        "micro",
-        "accum.",
-        "bubble",
-        "idle",
-        "fullest MB",
-        "splits",
-    ]
+    print(f"{report.title}\n{best.meaning}\n{best.step_summary}")
+    print(f"{software_note(best.target)}\n")
+    for hint in report.hints:
+        print(f"{hint}\n")
+    header = ["", "images/s", "IPUs/replica", "replicas", "micro", "accum.", "bubble", "idle", "fullest MB"]
     rows = [_plan_row(ranked.estimate, ranked.is_optimal) for ranked in report.plans]
-    print_table("plans, estimated (* = no faster cuts exist for this shape, by the estimate)", header, rows)
+    rows[0][0] = ">"
+    title = "plans, estimated (* = no faster cuts exist for this shape, by the estimate)"
+    print_table(title, [*header, "splits"], rows)
     print_table(
         "stages of the first plan, estimated per micro-batch",
         ["IPU", "starts at", "forward cycles", "backward cycles", f"MB of {report.limit_bytes / 1e6:.0f}"],
@@ -54,12 +54,52 @@ def print_plans(report: PlanReport) -> None:
             ["what", "needs MB", "of MB", "lever"],
             [[r.what, f"{r.demand:.0f}", f"{r.limit:.0f}", r.lever] for r in report.rejected],
         )
-    print(_COARSE)
+    print(f"{LEGEND}\n{_memory_note(report)}")
+    if report.command:
+        print(_next_command(report, save))
+
+
+def software_note(target: IpuTarget) -> str:
+    """Say what the framework's and the SDK's factor on the fitted software are."""
+    from pipelines.cost import constants
+
+    parts = []
+    if target.framework == "poptorch":
+        error = constants.value("error_pct.framework")
+        factor = constants.value("framework_factor.poptorch")
+        parts.append(
+            f"PopTorch is taken as {factor:g} of TensorFlow 1's speed (calibrated, error {error:g} %)"
+        )
+    if target.sdk != "2.0":
+        error, factor = constants.value("error_pct.sdk"), constants.value("sdk_factor.3")
+        parts.append(f"SDK 2.4 and newer as {factor:g} of SDK 2.0's (calibrated on Bow, error {error:g} %)")
+    return "; ".join(parts) or "The software on which the constants were fitted."
+
+
+def _memory_note(report: PlanReport) -> str:
+    fullest, known = max(report.best.memory_mb), report.known
+    margin = known.counted_mb - fullest
+    words = f"{margin:.0f} MB below it" if margin >= 0 else f"{-margin:.0f} MB above it"
+    return (
+        "Memory counts tensors only; code and exchange buffers come on top, so the limit is a coarse rule:\n"
+        f"the fullest configuration known to run on SDK {known.sdk} ({known.name}) counts\n"
+        f"{known.counted_mb} MB, the first plan is {words}. plan --known-runs lists them; set another limit "
+        "with\n--memory-limit."
+    )
+
+
+def _next_command(report: PlanReport, save: Optional[Path]) -> str:
+    name = str(save) if save else f"{report.model.name}.json"
+    steps = [f"train --plan {name} --data /path/to/images"]
+    if save is None:
+        steps.insert(0, f"{report.command} --save {name}")
+    return "\n".join(f"next: python -m ipu_app {step}" for step in steps)
 
 
 def _plan_row(estimate: StepEstimate, is_optimal: bool) -> List[str]:
     geometry = estimate.geometry
     return [
+        "",
         f"{estimate.images_per_s:.0f}{'*' if is_optimal else ''}",
         str(estimate.plan.num_stages),
         str(geometry.total_replicas),
@@ -72,61 +112,17 @@ def _plan_row(estimate: StepEstimate, is_optimal: bool) -> List[str]:
     ]
 
 
-def print_fit(report: FitReport, *, as_json: bool) -> None:
-    """Show a refit: constants, errors row by row, and the two naive baselines beside them."""
-    if as_json:
-        print(json.dumps(report.to_dict(), indent=2))
-        return
-    print_table(
-        "published and estimated images/s",
-        ["run", "published", "estimated", "error", "error, size left out"],
-        [
-            [
-                row.name,
-                f"{row.published:.0f}",
-                f"{row.estimated:.0f}",
-                f"{row.error_pct:+.1f} %",
-                f"{row.left_out_error_pct:+.1f} %",
-            ]
-            for row in report.rows
-        ],
-    )
-    errors: Dict[str, Sequence[float]] = {"this model": (report.mean_pct, report.left_out_mean_pct)}
-    errors.update(report.baselines)
-    print_table(
-        "mean absolute error",
-        ["model", "in-sample", "leave one model size out"],
-        [[name, f"{mean:.1f} %", f"{left_out:.1f} %"] for name, (mean, left_out) in errors.items()],
-    )
-    print(
-        f"worst: {report.worst_pct:.1f} % in-sample, {report.left_out_worst_pct:.1f} % left out\n"
-        f"refitted: elementwise_factor {report.calibration.elementwise_factor:.3f}, compute_set_cycles "
-        f"{report.calibration.compute_set_cycles:.0f}"
-    )
-
-
-def print_constants(*, as_json: bool) -> None:
-    """Show every constant of the cost model: value, unit, mark and source."""
-    from dataclasses import asdict
-
-    from pipelines.cost.constants import table
-
-    constants = list(table().values())
-    if as_json:
-        print(json.dumps([asdict(constant) for constant in constants], indent=2))
-        return
-    rows = [[c.name, f"{c.value:g}", c.unit, c.mark, c.source] for c in constants]
-    print_table("constants of the cost model", ["name", "value", "unit", "mark", "source"], rows)
-
-
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: with rich on a terminal that has it, else as columns."""
+    """Print a table: with rich on a terminal that has it, else as columns whose long cells are folded."""
     if sys.stdout.isatty() and _print_rich(title, header, rows):
         return
-    widths = [max(len(row[k]) for row in [header, *rows]) for k in range(len(header))]
+    folded = [[textwrap.wrap(cell, _WIDEST_CELL) or [""] for cell in row] for row in [header, *rows]]
+    widths = [max(len(line) for row in folded for line in row[k]) for k in range(len(header))]
     print(title)
-    for row in [header, *rows]:
-        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+    for row in folded:
+        for index in range(max(map(len, row))):
+            cells = [cell[index] if index < len(cell) else "" for cell in row]
+            print("  " + "  ".join(cell.ljust(width) for cell, width in zip(cells, widths)).rstrip())
     print()
 
 
@@ -138,19 +134,7 @@ def _print_rich(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         return False
     grid = Table(title=title, title_justify="left")
     for name in header:
-        is_text = name in (
-            "splits",
-            "starts at",
-            "what",
-            "lever",
-            "name",
-            "unit",
-            "mark",
-            "source",
-            "run",
-            "model",
-        )
-        grid.add_column(name, justify="left" if is_text else "right", overflow="fold")
+        grid.add_column(name, justify="left" if name in _TEXT_COLUMNS else "right", overflow="fold")
     for row in rows:
         grid.add_row(*row)
     Console().print(grid)

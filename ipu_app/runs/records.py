@@ -14,7 +14,6 @@ from ipu_app.training.report import worst_classes, write_report
 from ipu_app.training.rundir import RunDir, write_json
 from ipu_app.training.sinks import Row, read_rows
 from ipu_app.training.trainer import RunSummary
-from pipelines.cost import constants
 from pipelines.estimate import StepEstimate
 from pipelines.words import counted
 
@@ -99,7 +98,7 @@ def write_results(run_dir: RunDir, record: Mapping[str, Any], estimate: Optional
     if estimate is not None:
         from pipelines.timeline import draw_timeline
 
-        limit_bytes = constants.value("memory.default_limit_bytes")
+        limit_bytes = estimate.target.memory_limit_bytes
         draw_timeline(estimate, run_dir.plan_picture, title=run_dir.path.name, limit_bytes=limit_bytes)
     write_report(run_dir)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Mapping, Optional
 
 from ipu_app.config.schema import ModelConfig, PhaseConfig
@@ -10,7 +10,7 @@ from ipu_app.models.choices import Choice, candidate
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.scaling import resized
 from ipu_app.models.spec import EfficientNetSpec, make_spec
-from pipelines.cost.hardware import ipu_target
+from pipelines.cost.hardware import IpuTarget, conv_slowdown
 from pipelines.estimate import StepEstimate, estimate_plan, memory_rejections
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
@@ -37,17 +37,23 @@ def configured_spec(model: ModelConfig, num_classes: int = 1000) -> EfficientNet
 
 
 def estimate_phase(
-    model: ModelConfig, phase: PhaseConfig, *, platform: str, environ: Mapping[str, str], instances: int = 1
+    model: ModelConfig,
+    phase: PhaseConfig,
+    *,
+    target: IpuTarget,
+    environ: Mapping[str, str],
+    instances: int = 1,
 ) -> StepEstimate:
     """Estimate images/s and memory of one phase; refuses what PopTorch would refuse of the plan."""
     batch, pipeline = phase.batch, phase.pipeline
+    slowdown = conv_slowdown(pipeline.available_memory_proportion)
     return estimate_plan(
         load_layer_table(configured_spec(model), phase.resolution, cache=cache_folder(environ)),
         phase_plan(phase),
         BatchGeometry(
             batch.micro, batch.accumulation, batch.replicas // instances, batch.device_iterations, instances
         ),
-        ipu_target(platform, available_memory_proportion=pipeline.available_memory_proportion),
+        replace(target, conv_slowdown=slowdown),
         precision=pipeline.precision,
         offload_optimizer=pipeline.offload_optimizer,
     )

@@ -18,6 +18,7 @@ from ipu_app.settling.machine import Machine
 from ipu_app.settling.phase_batches import make_geometries
 from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, memory_problem, phase_plan
 from ipu_app.training.curves import published_peak, published_rho
+from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import StepEstimate
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
@@ -85,7 +86,7 @@ def _estimate(config: RunConfig, phase: PhaseConfig, machine: Machine) -> Option
     estimate = estimate_phase(
         config.model,
         phase,
-        platform=config.device.platform,
+        target=ipu_target(config.device.platform),
         environ=machine.environ,
         instances=machine.instances,
     )

@@ -18,7 +18,6 @@ from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import ConvShape, LayerSpec
 
 PRECISIONS = ("16.16", "16.32", "32.32")
-_IMAGE_CHANNELS = 4  # up to this many input channels, a KxK convolution is planned like the stem
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _conv_work(
     layer: LayerSpec, shape: ConvShape, target: IpuTarget, micro_batch: float, precision: str
 ) -> LayerWork:
     known = _known()
-    is_stem = shape.kernel > 1 and shape.in_channels <= _IMAGE_CHANNELS
+    is_stem = shape.is_stem
     cycles = {
         name: _conv_cycles(layer, shape, name, micro_batch, precision) for name in constants.CONV_PASSES
     }
@@ -136,12 +135,15 @@ def conv_kinds(shape: ConvShape) -> Tuple[Tuple[str, float, float], ...]:
     """Return (row of the convolution table, weight, group size to evaluate it at).
 
     Group sizes between 1 and 16 are interpolated, linearly in log2 of the group size, between a depthwise
-    and a group-16 convolution of the same input and output; above 16 the group-16 row is used as it is.
+    and a group-16 convolution of the same input and output; above 16 the group-16 row is used as it is. A
+    dense convolution has a row of its own.
     """
     if shape.kernel == 1:
         return (("vector" if shape.out_pixels == 1 else "pointwise", 1.0, shape.group_size),)
-    if shape.in_channels <= _IMAGE_CHANNELS:
+    if shape.is_stem:
         return (("stem", 1.0, shape.group_size),)
+    if shape.is_dense:
+        return (("dense", 1.0, shape.group_size),)
     if shape.group_size == 1 or shape.group_size >= 16:
         return (("depthwise" if shape.group_size == 1 else "group16", 1.0, shape.group_size),)
     share = math.log2(shape.group_size) / 4

@@ -26,6 +26,10 @@ KINDS = (
 )
 
 
+_IMAGE_CHANNELS = 4  # up to this many input channels, a KxK convolution is planned like the stem
+_ONE_GROUP = 24  # one group of so many channels is what B4 and B5 have in the published G16 runs
+
+
 @dataclass(frozen=True)
 class ConvShape:
     """Shape of a convolution or of a fully connected layer (a 1x1 convolution of one pixel)."""
@@ -49,6 +53,17 @@ class ConvShape:
     def group_size(self) -> int:
         """Input channels that one output channel sees."""
         return self.in_channels // self.groups
+
+    @property
+    def is_stem(self) -> bool:
+        """Whether it is a KxK convolution of an image."""
+        return self.kernel > 1 and self.in_channels <= _IMAGE_CHANNELS
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is a KxK convolution without groups (Fused-MBConv, ResNet), the stem apart."""
+        widest = max(self.in_channels, self.out_channels)
+        return self.kernel > 1 and self.groups == 1 and widest > _ONE_GROUP and not self.is_stem
 
     @property
     def weights(self) -> int:

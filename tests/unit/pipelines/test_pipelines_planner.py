@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import make_spec
 from pipelines.candidates import Candidates, make_atoms
-from pipelines.cost.hardware import ipu_target
+from pipelines.cost.hardware import paper_target
 from pipelines.cost.layers import sub_block_starts
 from pipelines.estimate import check_plan, estimate_plan, memory_rejections
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
 from pipelines.planner import PlanLimits, legal_shapes, plan_pipelines
 
-MK2 = ipu_target("mk2")
+MK2 = paper_target()
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_the_best_plan_is_the_best_of_all_plans(small, limit_mb):
     layers, everything = small
     limits = PlanLimits(4, 48, None if limit_mb is None else 1e6 * limit_mb)
     search = plan_pipelines(layers, MK2, limits, top=3)
-    estimates = [found for found in everything if not memory_rejections(found, limits.limit_bytes)]
+    estimates = [found for found in everything if not memory_rejections(found, limits.on(MK2).limit_bytes)]
     assert len(estimates) > 10
     assert search.best.step_s == pytest.approx(estimates[0].step_s, rel=1e-12)
     assert all(ranked.is_optimal for ranked in search.ranked)
@@ -126,7 +126,7 @@ def test_the_bubble_shrinks_with_accumulation_and_images_per_s_grow(b0):
 
 
 def test_no_recomputation_is_faster_and_larger(b0):
-    geometry = BatchGeometry(2, 8, 2)
+    geometry = BatchGeometry(2, 8, 8)
     redone, kept = (
         estimate_plan(b0, PipelinePlan.from_splits(["block3b"], recompute=recompute), geometry, MK2)
         for recompute in (True, False)
@@ -208,15 +208,18 @@ def test_large_pods_get_instances_of_64_ipus(b0):
     best = plan_pipelines(b0, MK2, PlanLimits(256, 6144), top=1).best
     assert best.geometry.instances == 4
     assert best.geometry.total_replicas * best.plan.num_stages == 256
-    assert "pod" in best.extrapolated
+    assert "num_ipus" in best.extrapolated
 
 
 def test_the_less_is_known_of_a_step_the_larger_the_expected_error(b0):
     plan = PipelinePlan.from_splits([])
-    found = [estimate_plan(b0, plan, BatchGeometry(6, a, 64, 1, 2), MK2) for a in (64, 8, 1)]
+    found = [estimate_plan(b0, plan, BatchGeometry(6, a, 64, 1, 2), MK2) for a in (64, 4, 1)]
     shares = [estimate.time.allreduce_s / estimate.step_s for estimate in found]
     assert shares[0] < 0.1 < shares[1] < shares[2]
-    assert [estimate.extrapolated for estimate in found] == [("pod",), *2 * [("pod", "allreduce")]]
+    assert [estimate.extrapolated for estimate in found] == [
+        ("stages", "num_ipus"),
+        *2 * [("stages", "num_ipus", "allreduce")],
+    ]
     errors = [estimate.error_pct for estimate in found]
     assert errors[0] < errors[1] < errors[2] and errors[2] > 50 * shares[2]
 

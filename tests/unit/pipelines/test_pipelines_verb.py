@@ -47,13 +47,25 @@ def test_a_recipe_is_estimated_as_it_is(capsys):
     assert (found["micro_batch"], found["accumulation"], found["replicas"]) == (12, 8, 8)
     assert found["splits"] == ["block3b"] and found["extrapolated"] == [] and found["rejected"] == []
     assert found["images_per_s"] == pytest.approx(29700, rel=0.1)
+    assert (found["platform"], found["sdk"], found["framework"]) == ("mk2", "2.0", "tf1")
+    newer = planned(capsys, "plan", "--run", "b0-g16-gn-native", "--sdk", "3")
+    assert newer["sdk"] == "3" and newer["images_per_s"] > found["images_per_s"]
     assert found["model"]["resolution"] == 224
 
 
-def test_bow_is_faster_and_says_that_it_is_calibrated(capsys):
-    mk2, bow = (planned(capsys, *SMALL, "--platform", name) for name in ("mk2", "bow"))
-    assert bow["images_per_s"] > mk2["images_per_s"]
-    assert "platform" in bow["extrapolated"] and bow["error_pct"] > mk2["error_pct"]
+FIXED = [*SMALL, "--splits", "block3a", "--micro", "4"]
+
+
+def test_bow_is_the_clock_and_the_software_is_an_axis_of_its_own(capsys):
+    mk2, bow = (planned(capsys, *FIXED, "--platform", name) for name in ("mk2", "bow"))
+    assert 1.3 < bow["images_per_s"] / mk2["images_per_s"] < 1.45
+    assert (mk2["phase"], mk2["sdk"], mk2["framework"]) == ("training", "3", "poptorch")
+    assert "platform" in mk2["extrapolated"] and "platform" not in bow["extrapolated"]
+    older = planned(capsys, *FIXED, "--sdk", "2.0", "--framework", "tf1")
+    other = planned(capsys, *FIXED, "--framework", "tf1")
+    assert older["images_per_s"] < mk2["images_per_s"] < other["images_per_s"]
+    assert older["error_pct"] < other["error_pct"] < mk2["error_pct"]
+    assert "sdk" not in older["extrapolated"] and "framework" in mk2["extrapolated"]
 
 
 def test_an_offloaded_optimiser_is_planned_with_its_traffic(capsys):
@@ -79,6 +91,73 @@ def test_the_best_plan_is_saved_and_drawn(capsys, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 10_000
 
 
+def test_fixed_cuts_and_micro_batch_are_estimated_even_where_they_do_not_fit(capsys):
+    found = planned(capsys, *FIXED)
+    assert found["splits"] == ["block3a"] and found["micro_batch"] == 4 and found["fits"]
+    tight = planned(capsys, *FIXED, "--memory-limit", "5")
+    assert not tight["fits"] and tight["rejected"] and tight["images_per_s"] == found["images_per_s"]
+    staged = planned(capsys, *SMALL, "--stages", "4", "--micro", "2")
+    assert staged["ipus_per_replica"] == 4 and staged["micro_batch"] == 2
+
+
+def test_several_values_are_one_table_with_published_accuracy_and_one_picture(capsys, tmp_path):
+    picture = tmp_path / "a.png"
+    asked = [*SMALL, "--micro", "2", "4", "7", "--ipus", "2", "4"]
+    found = planned(capsys, *asked, "--plot", str(picture))
+    assert [case["settings"] for case in found["cases"]] == [
+        {"ipus": ipus, "micro": micro} for ipus in (2, 4) for micro in (2, 4, 7)
+    ]
+    made = [case["estimate"] for case in found["cases"] if case["estimate"]]
+    assert len(made) == 4 and found["images_per_s"] == max(case["images_per_s"] for case in made)
+    assert "micro=7" in found["cases"][2]["reason"] and picture.read_bytes().startswith(b"\x89PNG")
+    assert main(["plan", "--norm", "gn", "--group", "1", "16", "--res", "64", "224"]) == 0
+    shown = capsys.readouterr().out
+    assert "79.10 %" in shown and "79.09 %" in shown and shown.count("\n  >") == 1
+
+
+def test_what_is_known_beside_the_best_plan_is_said(capsys):
+    b0 = ["plan", "--norm", "gn"]
+    awkward = planned(capsys, *b0, "--global-batch", "769")
+    assert any("a global batch of 768 is" in hint for hint in awkward["hints"])
+    many = planned(capsys, *b0, "--ipus", "128")
+    assert any("64 IPUs do better than 128" in hint for hint in many["hints"])
+    limit = planned(capsys, *SMALL)["stages"][0]["memory_mb"] * 1.01
+    last = planned(capsys, *SMALL, "--memory-limit", str(limit), "--stages", "1")
+    assert last["needs_last_of_limit"] == any("needs the last 2 %" in hint for hint in last["hints"])
+
+
+def test_the_proposal_is_marked_its_words_defined_and_the_next_command_printed(capsys):
+    assert main([*SMALL, "--splits", "block3a"]) == 0
+    shown = capsys.readouterr().out
+    assert "\n  > " in shown and "bubble: share" in shown and "calibrated" in shown
+    assert "next: python -m ipu_app plan --model cifar --group 16" in shown
+    assert "--splits block3a --save cifar.json" in shown and "train --plan cifar.json" in shown
+
+
+def test_rows_of_many_stages_stay_in_a_readable_width(capsys):
+    assert main(["plan", "--model", "b2", "--ipus", "32", "--stages", "32", "--global-batch", "768"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 180
+
+
+def test_inference_says_what_it_is(capsys):
+    one = planned(capsys, "plan", "--inference", "--group", "1", "--norm", "bn")
+    assert one["phase"] == "inference" and one["replicas"] == 1 and one["io_tiles"] == 32
+    assert one["micro_batch"] == one["micro_batch_max"] and one["latency_ms"] > 0
+    assert one["stages"][0]["memory_mb"] > 0 and one["error_pct"] >= 25
+    soon = planned(capsys, "plan", "--inference", "--latency", "--group", "1", "--norm", "bn")
+    assert soon["micro_batch"] == 1 and soon["latency_ms"] < one["latency_ms"] < one["call_ms"]
+    assert main(["plan", "--inference", "--ipus", "1", "4", "16"]) == 0
+    assert "estimated inference, Mk2, SDK 3.x, PopTorch" in capsys.readouterr().out
+    assert main(["plan", "--inference", "--ipus", "4", "--stages", "2", "--io-tiles", "32"]) == 2
+    assert "without a pipeline only" in capsys.readouterr().err
+
+
+def test_configurations_known_to_run_are_printed(capsys):
+    assert main(["plan", "--known-runs"]) == 0
+    assert "B4 G16 PopTorch, two stages" in capsys.readouterr().out
+    assert len(planned(capsys, "plan", "--known-runs")) == 6
+
+
 def test_constants_are_printed_with_mark_and_source(capsys):
     assert main(["plan", "--constants"]) == 0
     assert "elementwise_factor" in capsys.readouterr().out
@@ -100,6 +179,17 @@ def test_constants_are_printed_with_mark_and_source(capsys):
         (["--res", "8"], "resolution=8: must be 32 or more"),
         (["--top", "0"], "top=0: must be 1 or more"),
         (["--plot", "a.jpg"], "must end in .png"),
+        (["--memory-limit", "941"], "must be above 0, and at most the 940.5 MB of an IPU"),
+        (["--sdk", "1"], "sdk='1': choose one of 2.0, 3"),
+        (["--framework", "jax"], "framework='jax': choose one of tf1, poptorch"),
+        (["--stages", "3"], "stages=3: must be one of 1, 2, 4 on 4 IPUs"),
+        (["--micro", "7"], "with micro=7"),
+        (["--splits", "block3"], "splits='block3': no such sub-block; nearest are"),
+        (["--splits", "block3a", "--stages", "4"], "1 splits make 2 stages"),
+        (["--splits", "block2a", "block3a"], "stages=3: must be one of 1, 2, 4"),
+        (["--latency"], "latency=True: has no effect with training; add --inference"),
+        (["--inference"], "global_batch=96: has no effect with --inference"),
+        (["--micro", "2", "4", "--save", "x.json"], "give one value of each setting"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(capsys, arguments, message):
