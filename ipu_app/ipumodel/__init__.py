@@ -48,6 +48,10 @@ from .executor import (
     registerPreCompileHook,
     trainingModel,
 )
+from .host.printing import (
+    module_repr,
+    print,
+)
 from .machine_queries import (
     ipuHardwareIsAvailable,
     ipuHardwareVersion,
@@ -160,12 +164,14 @@ __all__ = [
     "isRunningOnIpu",
     "load",
     "logger",
+    "module_repr",
     "nearest",
     "nop",
     "ops",
     "optim",
     "options",
     "popdist",
+    "print",
     "profiling",
     "recomputationCheckpoint",
     "registerCustomArgParser",

@@ -11,13 +11,16 @@ FROZEN = "Can't modify frozen Options"
 
 
 class OptionsDict:
-    """Named values with defaults; a value must be an instance of its default's type (AssertionError
-    otherwise)."""
+    """Named values with defaults; a new value must be an instance of the present one's type (AssertionError
+    otherwise), so a bool given for an int stays a bool.
+
+    Attributes that begin with an underscore are declared before the values are: a new one is an
+    AttributeError.
+    """
 
     def __init__(self, **default_values: Any) -> None:
         self._is_frozen = False
         self._values: Dict[str, Any] = dict(default_values)
-        self._types: Dict[str, type] = {name: type(value) for name, value in default_values.items()}
 
     def checkIsFrozen(self, option: Optional[str] = None) -> None:
         """AttributeError once the options were handed to a model or a data loader."""
@@ -33,7 +36,7 @@ class OptionsDict:
         self.checkIsFrozen()
         for option, value in kwargs.items():
             assert self.exists(option), f"Invalid option {option}: choose one of {sorted(self._values)}"
-            expected = self._types[option]
+            expected = type(self._values[option])
             assert isinstance(value, expected), (
                 f"Unexpected type {type(value)} for option {option}: it takes {expected}"
             )
@@ -43,16 +46,15 @@ class OptionsDict:
         """As set, but a name not stored yet is added, and its first value fixes its type."""
         self.checkIsFrozen()
         for option, value in kwargs.items():
-            if not self.exists(option):
-                self._types[option] = type(value)
+            if self.exists(option):
+                self.set(**{option: value})
+            else:
                 self._values[option] = value
-            self.set(**{option: value})
 
     def deleteIfExists(self, option: str) -> None:
         """Forget a value."""
         self.checkIsFrozen()
         self._values.pop(option, None)
-        self._types.pop(option, None)
 
     def __getattr__(self, option: str) -> Any:
         if option.startswith("_") or not self.exists(option):
@@ -62,6 +64,8 @@ class OptionsDict:
     def __setattr__(self, option: str, value: Any) -> None:
         self.checkIsFrozen(option)
         if option.startswith("_"):
+            if "_values" in self.__dict__ and option not in ("__class__", *self.__dict__):
+                raise AttributeError(f"Invalid private attribute {option}")
             object.__setattr__(self, option, value)
         else:
             self.set(**{option: value})

@@ -18,7 +18,6 @@ from .device.accumulation import AutomaticLossScale
 from .device.batching import Batching
 from .device.engine import Engine
 from .device.optimizer import DeviceOptimizer
-from .device.optimizer_snapshot import read_optimizer
 from .device.outputs import OutputCollector, OutputStructure
 from .device.program import Program
 from .device.random import DeviceRandom
@@ -30,9 +29,12 @@ from .host.call_arguments import CallArguments, synthetic
 from .host.executor_files import Files
 from .host.executor_weights import Weights
 from .host.hooks import registerPostCompileHook, registerPreCompileHook
+from .host.optimizer_link import OptimizerLink
+from .host.printing import module_repr
 from .host.queries import Queries
-from .optim import SGD
+from .optim import SGD, Optimizer
 from .options import Options
+from .settings.log import log_options
 from .trace.custom_args import ICustomArgParser, registerCustomArgParser
 from .trace.mutation import mutated_state
 from .trace.report import CompilationReport, make_report
@@ -49,9 +51,13 @@ __all__ = [
     "trainingModel",
 ]
 _NOT_COMPILED = "Model has not been compiled or has been destroyed."
+_WRAPPED_TWICE = (
+    "Model has already been wrapped in 'poptorch.trainingModel'. Call model.destroy() on the model to unwrap "
+    "before wrapping again."
+)
 
 
-class PoplarExecutor(Queries, Files, Weights):
+class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
     """A model on the device. The first call (or `compile`) traces and compiles it; weights live on the
     device.
     """
@@ -69,42 +75,46 @@ class PoplarExecutor(Queries, Files, Weights):
         self._user_model = user_model if user_model is not None else model
         self._model, self._training = model, training
         self._options = _own_options(options, training)
-        self._optimizer = optimizer
-        self._rng = DeviceRandom(
-            options.random_seed if options is not None and options.exists("random_seed") else None
-        )
+        self._optimizer: Optional[torch.optim.Optimizer] = None
+        self._start_optimizer()
+        seed = self._options.random_seed if self._options.exists("random_seed") else None
+        self._rng, self._rng_state = DeviceRandom(seed), None if seed is None else [seed]
         self._is_attached = self._has_newer_weights = False
-        self._compilation_s = self._last_call_s = 0.0
+        self._compilation_s = 0.0
+        self._start_counters()
         self._report: Optional[CompilationReport] = None
+        # An inference executor follows the training one of the same model that was there when it was made.
+        self._followed = None if training else host_model.holder(self._user_model)
         weakref.finalize(self, devices.release, id(self))
         if training:
             if host_model.is_held(self._user_model):
-                raise RuntimeError(
-                    "This model is already wrapped for training: call destroy() on its executor first."
-                )
-            self._optimizer = optimizer or SGD(self._user_model.parameters(), lr=0.01)
+                raise RuntimeError(_WRAPPED_TWICE)
             # Read when wrapping: later edits count from the next setOptimizer on.
-            self._optimizer_values = read_optimizer(self._optimizer, self._scales_automatically())
+            self._take_optimizer(optimizer or SGD(self._user_model.parameters(), lr=0.01))
             host_model.hold(self._user_model, self)
 
     # ---- running
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run one combined batch; compiles on the first call."""
+        assert self._options.connection_type != ConnectionType.Never, (
+            "Trying to run a model on an offline device (ConnectionType.Never): use model.compile(inputs) "
+            "instead of model(inputs)"
+        )
         arguments = CallArguments(self._model, args, kwargs)
         arguments.check_types()
         if not self.isCompiled():
             self._compile(arguments)
         arguments.check_same(self._first_arguments)
-        assert self._options.connection_type != ConnectionType.Never, (
-            "Trying to run a model on an offline device (ConnectionType.Never)"
-        )
         if not self._is_attached:
             self.attachToDevice()
         self._take_new_weights()
+        self._write_optimizer_state()
         started = time.perf_counter()
         outputs = self._run(arguments)
-        self._last_call_s = time.perf_counter() - started
+        self._count_call(started, len(arguments.tensors), len(self._output_dtypes))
+        if isinstance(self._optimizer, Optimizer):
+            self._optimizer.host_state_is_dirty = True
         return outputs
 
     def _run(self, arguments: CallArguments) -> Any:
@@ -115,6 +125,7 @@ class PoplarExecutor(Queries, Files, Weights):
         )
         inputs = synthetic(arguments.on_device(), self._options._Popart.options.get("syntheticDataMode", 0))
         tensors = self._engine.run(inputs, collector)
+        self._rng_state = None  # the device's is newer
         self._has_newer_weights = self._training or bool(self._mutated)
         return self._structure.rebuild(tensors)
 
@@ -126,7 +137,7 @@ class PoplarExecutor(Queries, Files, Weights):
         Returns the list of operations with their places, which PopTorch does not.
         """
         if self.isCompiled():
-            logger.warning("Model has already been compiled: nothing done")
+            logger.warning("Call to compile() ignored: the executable is already compiled")
             return self._report
         arguments = CallArguments(self._model, args, kwargs)
         arguments.check_types()
@@ -136,6 +147,7 @@ class PoplarExecutor(Queries, Files, Weights):
     def _compile(self, arguments: CallArguments) -> None:
         started = time.perf_counter()
         options = self._options
+        log_options(options.toDict())
         options._Popart.validate()
         checks.check_batching(options)
         hooks.run_before()
@@ -155,7 +167,8 @@ class PoplarExecutor(Queries, Files, Weights):
         host = host_state(self._model, tracer.graph)
         mutated = mutated_state(tracer.graph)
         self._mutated = {name for name in mutated if tensor_is_variable(host[name])}
-        self._num_ipus = checks.check_graph(tracer, options, self._mutated)
+        in_place = self._mutated & mutated_state(tracer.graph, by_norms=False)
+        self._num_ipus = checks.check_graph(tracer, options, in_place)
         self._report = make_report(tracer, self._num_ipus, batching.replicas)
         for warning in self._report.warnings:
             logger.warning("%s", warning)
@@ -178,50 +191,42 @@ class PoplarExecutor(Queries, Files, Weights):
             self._weights,
             batching,
             self._rng,
-            self._device_optimizer(host),
+            self._make_device_optimizer(host),
             automatic_scale=scale,
             stops_at_overflow=stops,
         )
-        if options.connection_type == ConnectionType.Always:
+        engine.return_also(options.anchored_tensors)
+        engine.num_inputs = len(arguments.tensors)
+        if options.connection_type != ConnectionType.Never:
             self._attach()
         self._engine = engine
+        if self._is_attached:
+            self._attach_optimizer()
         self._compilation_s = time.perf_counter() - started
         hooks.run_after()
 
-    def _device_optimizer(self, host: Dict[str, Tensor]) -> Optional[DeviceOptimizer]:
+    def _make_device_optimizer(self, host: Dict[str, Tensor]) -> Optional[DeviceOptimizer]:
         if not self._training:
             return None
         assert self._optimizer is not None
         parameters = {name: tensor for name, tensor in host.items() if isinstance(tensor, nn.Parameter)}
-        automatic = self._scales_automatically()
-        device = DeviceOptimizer(
+        return DeviceOptimizer(
             self._optimizer,
             parameters,
             {name: self._weights.storage[name] for name in parameters},
-            auto_loss_scaling=automatic,
+            auto_loss_scaling=self._scales_automatically(),
             round_weights=weight_rounding(self._options, self._rng),
             snapshot=self._optimizer_values,
         )
-        if self._popart_flag("disableOptimizerStateTensorStreams"):
-            device.state_dict = _no_optimizer_state  # type: ignore[method-assign]
-        return device
-
-    def _scales_automatically(self) -> bool:
-        return self._popart_flag("automaticLossScalingSettings.enabled")
 
     def _popart_flag(self, key: str) -> bool:
         return bool(self._options._Popart.options.get(key, False))
-
-    # ---- optimizer
 
     def setOptimizer(self, optimizer: torch.optim.Optimizer) -> None:
         """Take over learning rates and other variable attributes for the next calls."""
         if not self._training:
             raise py_error("setOptimizer is for training models: this one is for inference.")
-        values = read_optimizer(optimizer, self._scales_automatically())
-        if self._engine is not None and self._engine.optimizer is not None:
-            self._engine.optimizer.update(optimizer)
-        self._optimizer, self._optimizer_values = optimizer, values
+        self._take_optimizer(optimizer)
 
     # ---- devices
 
@@ -240,24 +245,33 @@ class PoplarExecutor(Queries, Files, Weights):
             "Trying to attach to an offline device (ConnectionType.Never)"
         )
         if self._is_attached:
-            raise py_error("Cannot attach to device: the executor is already attached.")
+            raise py_error("Cannot attach: Device is already attached")
         self._attach()
-        if not self._has_newer_weights:
-            self.copyWeightsToDevice()
+        self.copyWeightsToDevice()
+        self._attach_optimizer()
 
     def detachFromDevice(self) -> None:
-        """Read weights back and give the IPUs to others."""
+        """Read weights and the optimizer's state back and give the IPUs to others."""
         self._need_compiled()
         if not self._is_attached:
-            raise py_error("Cannot detach from device: the executor is not attached.")
-        self.copyWeightsToHostIfNeeded()
+            raise py_error("Cannot detach: Device is not attached")
+        self._keep_rng_state()
+        if self._training:
+            self.copyWeightsToHostIfNeeded()
+            self._read_optimizer_state()
         devices.release(id(self))
         self._is_attached = False
 
     def destroy(self) -> None:
-        """Read weights back, free the device and unwrap the model."""
-        if self._engine is not None:
+        """Read weights and the optimizer's state back, free the device and unwrap the model.
+
+        Nothing happens as long as nothing is compiled: after a failed compilation the model stays wrapped.
+        """
+        if self._engine is None:
+            return
+        if self._training:
             self.copyWeightsToHostIfNeeded()
+            self._sync_optimizer_state()
         devices.release(id(self))
         self._is_attached, self._engine = False, None
         if self._training and host_model.is_held(self._user_model):
@@ -284,26 +298,31 @@ class PoplarExecutor(Queries, Files, Weights):
         return self._options
 
     @property
-    def rng_state(self) -> List[int]:
-        """State of the device's generator; Error before compilation."""
+    def rng_state(self) -> Optional[List[int]]:
+        """State of the device's generator; before the first run the seed alone, or None without one. Error
+        before compilation.
+        """
         self._need_compiled()
-        return self._rng.state
+        self._keep_rng_state()
+        return self._rng_state
 
     @rng_state.setter
     def rng_state(self, state: List[int]) -> None:
-        self._rng.state = list(state)
+        self._need_compiled()
+        self._rng_state = state.copy()
+        self._rng.state = self._rng_state
+
+    def _keep_rng_state(self) -> None:
+        if self._rng.has_run:
+            self._rng_state = self._rng.state
+
+    def __repr__(self) -> str:
+        return module_repr(self._user_model)
 
     def __getattr__(self, attr: str) -> Any:
         if attr.startswith("_"):
             raise AttributeError(attr)
         return getattr(self._user_model, attr)
-
-
-def _no_optimizer_state() -> Dict[str, Any]:
-    raise py_error(
-        "The optimizer state can not be read: _Popart option disableOptimizerStateTensorStreams keeps it "
-        "on the device. Leave it False for training that is to be resumed."
-    )
 
 
 def _own_options(options: Optional[Options], training: bool) -> Options:
@@ -317,6 +336,9 @@ def _own_options(options: Optional[Options], training: bool) -> Options:
     options._freeze()
     if own.defaultOutputMode():
         own.outputMode(OutputMode.Final if training else OutputMode.All)
+    for anchor in own.anchored_tensors.values():
+        if anchor[1]:  # no mode of its own: that of the outputs
+            anchor[2:] = [OutputMode(own.output_mode), own.output_return_period]
     own._freeze()
     return own
 
@@ -334,9 +356,7 @@ def trainingModel(
     """Wrap a model whose forward ends in one loss: each call trains deviceIterations times."""
     user_model = _unwrapped(model)
     if host_model.is_held(user_model):
-        raise RuntimeError(
-            "This model is already wrapped for training: call destroy() on its executor first."
-        )
+        raise RuntimeError(_WRAPPED_TWICE)
     return PoplarExecutor(
         host_model.shallow_copy(user_model), options, True, files.VERSION, optimizer, user_model
     )
@@ -351,18 +371,21 @@ def inferenceModel(model: Any, options: Optional[Options] = None) -> PoplarExecu
 
 
 def load(filename: str, edit_opts_fn: Optional[Callable[[Options], None]] = None) -> PoplarExecutor:
-    """Make a compiled executor from a file that holds its model; `edit_opts_fn` may change run-time
-    options.
+    """Make a compiled executor from a file that holds its model, with its optimizer and random state;
+    `edit_opts_fn` may change run-time options. What was compiled for an offline target attaches.
     """
     content = files.read(filename)
-    if content["model"] is None:
-        raise py_error(
-            f"{filename} was saved with export_model=False: use executor.loadExecutable(filename)."
-        )
-    options = content["options"]
+    assert content["model"] is not None, (
+        f"{filename} is a valid PopTorch file but was created with 'export_model=False' which means you need "
+        "to re-create the PopTorch model using poptorch.inferenceModel or poptorch.trainingModel then call "
+        f'poptorch_model.loadExecutable("{filename}").'
+    )
+    options = executor_files.options_to_run(content)
     if edit_opts_fn is not None:
         edit_opts_fn(options)
-    make = trainingModel if content["training"] else inferenceModel
-    executor = make(content["model"], options, *([content["optimizer"]] if content["training"] else []))
+    if content["training"]:
+        executor = trainingModel(content["model"], options, executor_files.optimizer_of(content))
+    else:
+        executor = inferenceModel(content["model"], options)
     executor_files.restore(executor, content)
     return executor

@@ -20,29 +20,37 @@ class VariableAttributes:
     """Which attributes of an optimizer may change after compilation."""
 
     def __init__(self, variable_attributes: List[str], allowed_attributes: List[str]) -> None:
-        self._variable = set(variable_attributes)
-        self._allowed = list(allowed_attributes)
+        self._variable_attributes = list(variable_attributes)
+        self._allowed_attributes = list(allowed_attributes)
 
     def isConstant(self, attr: str) -> bool:
         """Whether the attribute is compiled in."""
-        return attr not in self._variable
+        return attr not in self._variable_attributes
 
     def markAsConstant(self, attr: str) -> None:
         """Compile the attribute in; AssertionError for an unknown name."""
         self._check(attr)
-        self._variable.discard(attr)
+        self._variable_attributes = [name for name in self._variable_attributes if name != attr]
 
     def markAsVariable(self, attr: str) -> None:
         """Keep the attribute changeable; AssertionError for an unknown name."""
         self._check(attr)
-        self._variable.add(attr)
+        self._variable_attributes.append(attr)
 
     def _check(self, attr: str) -> None:
-        assert attr in self._allowed, f"Unknown attribute {attr}: choose one of {self._allowed}"
+        assert attr in self._allowed_attributes, (
+            f"Unknown attribute {attr}: choose one of {self._allowed_attributes}"
+        )
 
 
 class Optimizer:
-    """What PopTorch adds to an optimizer: variable attributes, and state that lives on the device."""
+    """What PopTorch adds to an optimizer: variable attributes, and state that lives on the device.
+
+    ``_state_dict`` is the host's copy of the device's state, None before there was any.
+    ``host_state_is_dirty``: the device has newer state, because the model ran. ``ipu_state_is_dirty``: the
+    host's is to be written to the device, because it was loaded. An executor replaces ``state_dict`` by one
+    that reads the device first.
+    """
 
     _child_vars: List[str] = ["loss_scaling"]
     _child_only: List[str] = ["loss_scaling"]
@@ -56,44 +64,34 @@ class Optimizer:
         self._forget_state()
 
     def state_dict(self) -> Dict[str, Any]:
-        """PyTorch's state and param_groups, and once there is device state: ipu_state and ipu_param."""
+        """ipu_state and ipu_param (both None as long as nothing was compiled), and PyTorch's state and
+        param_groups for schedulers of rates."""
         return self.get_state_dict()
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
         """Take over a state_dict() of this class; RuntimeError for one that holds no device state."""
-        _check_state(state)
-        super().load_state_dict({k: state[k] for k in ("state", "param_groups")})
+        # A copy of PyTorch's part: torch 2.0 copies the whole dictionary, newer ones as little as possible.
+        torch.optim.Optimizer.load_state_dict(self, {k: state[k] for k in ("state", "param_groups")})
         self.set_state_dict(state)
 
     def get_state_dict(self) -> Dict[str, Any]:
-        """As state_dict; device state is read back from the device, unless newer state was loaded."""
-        return {**self._device_state(), **super().state_dict()}
+        """As state_dict, without a look at the device."""
+        return {**self._state_dict, **torch.optim.Optimizer.state_dict(self)}
 
     def set_state_dict(self, state: Dict[str, Any]) -> None:
-        """Set the device state to be used from the next compile, attach or call on."""
+        """Set the device's state, to be written to it at the next attach, setOptimizer or call."""
         _check_state(state)
-        self._loaded = {k: state[k] for k in ("ipu_state", "ipu_param")}
+        self._state_dict = state
+        self.ipu_state_is_dirty = True
+        self.host_state_is_dirty = False
 
     def has_state(self) -> bool:
-        """Whether there is device state: on a device, or loaded and waiting for one."""
-        return bool(self._device_state())
-
-    def _device_state(self) -> Dict[str, Any]:
-        if self._loaded is not None:
-            return self._loaded
-        return self._device.state_dict() if self._device is not None else {}
-
-    def _bind(self, device: Any) -> None:
-        self._device = device
-
-    def _take_loaded(self) -> Optional[Dict[str, Any]]:
-        """The state loaded since the last time, once."""
-        loaded, self._loaded = self._loaded, None
-        return loaded
+        """Whether the host has a copy of the device's state."""
+        return self._state_dict.get("ipu_state") is not None and self._state_dict.get("ipu_param") is not None
 
     def _forget_state(self) -> None:
-        self._device: Any = None
-        self._loaded: Optional[Dict[str, Any]] = None
+        self._state_dict: Dict[str, Any] = {"ipu_state": None, "ipu_param": None}
+        self.ipu_state_is_dirty = self.host_state_is_dirty = False
 
     def _configure(self, params: Iterable[Any], given: Dict[str, Any], defaults: Dict[str, Any]) -> None:
         """Build PyTorch's part from the arguments that were given, keep the rest as attributes.
@@ -124,16 +122,14 @@ class Optimizer:
 
     def __getstate__(self) -> Dict[str, Any]:
         # PyTorch keeps its own three attributes only: a copied optimizer would lose loss_scaling and the
-        # rest.
-        return {k: v for k, v in self.__dict__.items() if k not in ("_device", "step")}
-
-    def __setstate__(self, state: Dict[str, Any]) -> None:
-        super().__setstate__({**state, "_device": None})
+        # rest. What an executor or a scheduler put over the methods stays behind.
+        state = {k: v for k, v in self.__dict__.items() if k not in ("state_dict", "step", "_host_twin")}
+        return {**state, "ipu_state_is_dirty": self.has_state(), "host_state_is_dirty": False}
 
 
 def _check_state(state: Dict[str, Any]) -> None:
     if not state:
-        raise RuntimeError("Cannot load an optimizer state dictionary that is empty.")
+        raise RuntimeError("Cannot load optimizer state dictionary because it is empty.")
     if not {"ipu_state", "ipu_param"} <= set(state):
         raise RuntimeError("Only IPU optimizer states can be loaded onto the IPU.")
 
@@ -141,8 +137,6 @@ def _check_state(state: Dict[str, Any]) -> None:
 def _check_argument(name: str, value: Any) -> None:
     if name.endswith("accum_type"):
         assert value in (torch.float16, torch.float32), f"{name}={value}: torch.float16 or torch.float32"
-    if name == "max_grad_norm":
-        assert not math.isnan(value), "max_grad_norm must not be NaN"
 
 
 _ACCUM_TYPES: Dict[str, Any] = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import sys
 from typing import Any, Dict, List, Optional
 
 import torch
@@ -35,6 +34,9 @@ from .strategies import ShardedExecution as ShardedExecution
 from .strategies import Stage as Stage
 from .strategies import _IExecutionStrategy as _IExecutionStrategy
 from .strategies import _IPhasedExecution as _IPhasedExecution
+
+#: the backend's largest number, which stands for "always"
+_NO_LIMIT = (1 << 64) - 1
 
 
 class Options(OptionsDict):
@@ -116,18 +118,24 @@ class Options(OptionsDict):
         options_file.apply_file(self, filepath)
         return self
 
-    def from_json(self, string: str) -> None:
+    def from_json(self, string: str) -> Options:
         """Make the option calls of a JSON object: option name (dotted for groups) to argument or
         arguments."""
         options_file.apply_json(self, json.loads(string))
+        return self
 
     def toDict(self) -> Dict[str, Any]:
-        """All values as the backend gets them: options, groups, the strategy's and PopART's."""
-        values = self.update({})
-        for part in (self._training, self._precision, self._distributed, self._tensor_locations, self._jit):
+        """All values as the backend gets them: options, groups, the strategy's and PopART's.
+
+        AssertionError: the output mode is still Default (an executor picks one when it wraps), or a PopART
+        setting has the name of an option.
+        """
+        assert not self.defaultOutputMode(), "An output mode must be picked before options are serialised"
+        values = {**self._execution_strategy.backendOptions(), **self._popart.options}
+        for part in (super(), self._training, self._precision, self._distributed):
             part.update(values)
-        values.update(self._execution_strategy.backendOptions())
-        values.update(self._popart.options)
+        for part in (self._tensor_locations, self._jit):
+            part.update(values)
         return values
 
     def __repr__(self) -> str:
@@ -194,11 +202,12 @@ class Options(OptionsDict):
         output_mode: Optional[OutputMode] = None,
         output_return_period: Optional[int] = 1,
     ) -> None:
-        """Return an inner tensor with every run, to be read with getAnchoredTensor(short_name)."""
-        self.checkIsFrozen()
+        """Return an inner tensor with every run, to be read with getAnchoredTensor(short_name).
+
+        Frozen options take it, too. Without a mode it gets that of the model's outputs.
+        """
         period = output_return_period if output_mode == OutputMode.EveryN else 1
-        mode = OutputMode.Default if output_mode is None else output_mode
-        self.anchored_tensors[short_name] = [long_name, output_mode is None, mode, period]
+        self.anchored_tensors[short_name] = [long_name, output_mode is None, output_mode, period]
 
     def randomSeed(self, random_seed: int) -> Options:
         """Seed the device's generator; also seeds torch's on the host."""
@@ -283,18 +292,16 @@ class Options(OptionsDict):
         return self
 
     def enableSyntheticData(self, enabled: bool) -> Options:
-        """Inputs are made on the device (normal noise, or the int mode given); nothing is read from the
-        host."""
-        mode = (2 if enabled else 0) if isinstance(enabled, bool) else int(enabled)
-        self._popart.set("syntheticDataMode", mode)
+        """Inputs are normal noise made on the device; nothing is read from the host."""
+        self._popart.set("syntheticDataMode", 2 if enabled else 0)
         return self
 
     def enableProfiling(self, profile_dir: Optional[str] = None) -> Options:
         """Write a profile of compilation and execution into a directory."""
         engine = dict(self._popart.options.get("engineOptions", {}))
+        engine["debug.allowOutOfMemory"] = "true"
+        engine["autoReport.directory"] = profile_dir or "."
         engine["autoReport.all"] = "true"
-        if profile_dir is not None:
-            engine["autoReport.directory"] = profile_dir
         self._popart.setEngineOptions(engine)
         return self
 
@@ -310,7 +317,7 @@ class Options(OptionsDict):
 
     def maxRepeatLogs(self, max_lines: Optional[int]) -> Options:
         """How often the same log line is shown; None for always."""
-        self.set(max_repeat_logs=sys.maxsize if max_lines is None else max_lines)
+        self.set(max_repeat_logs=_NO_LIMIT if max_lines is None else max_lines)
         return self
 
     def modelName(self, name: str) -> Options:
@@ -345,5 +352,5 @@ class Options(OptionsDict):
 
     def updatableNamedBuffers(self, buffers: List[str]) -> Options:
         """Buffers that copyNamedBuffersToDevice uploads."""
-        self.createOrSet(updatableNamedBuffers=buffers)
+        self._popart.set("updatableNamedBuffers", buffers)
         return self

@@ -12,6 +12,7 @@ import torch
 
 from ipu_app import ipumodel
 from ipu_app.ipumodel.device.optimizer import DeviceOptimizer
+from ipu_app.ipumodel.device.optimizer_snapshot import read_optimizer
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "optimizers" / "rmsprop_trajectory.npz"
 NAMES = ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "fc.weight", "fc.bias")
@@ -64,7 +65,7 @@ def test_rmsprop_follows_the_original_trajectory(decay: str) -> None:
             torch.testing.assert_close(p.detach(), expected, rtol=0, atol=1e-12)
     state = device.state_dict()["ipu_state"]
     for n in NAMES:
-        for key, array in (("Accl2___", "second_moment"), ("Accl1___", "momentum")):
+        for key, array in (("Accl1___", "second_moment"), ("Accl3___", "momentum")):
             expected = torch.tensor(golden[f"{decay}/{array}/{n}"])
             torch.testing.assert_close(state[key + n], expected, rtol=0, atol=1e-12)
 
@@ -140,7 +141,7 @@ def test_combined_sgd_lags_one_step_behind_a_change_of_momentum() -> None:
         for step in range(3):
             if step == 1:
                 optimizer.param_groups[0]["momentum"] = 0.0
-                device.update(optimizer)
+                device.update(read_optimizer(optimizer))
             device.step({"w": torch.ones(1, dtype=torch.float64)})
             seen.append(float(parameters["w"].detach()))
         return seen
@@ -253,8 +254,8 @@ def test_half_weights_keep_float32_state_and_round_to_half() -> None:
     device.step(gradients(parameters, 0))
     assert parameters["a"].dtype == torch.float16
     state = device.state_dict()["ipu_state"]
-    assert state["Accl1___a"].dtype == state["Accl2___a"].dtype == torch.float32
-    expected = (before.float() - state["Accl1___a"]).half()
+    assert state["Accl1___a"].dtype == state["Accl3___a"].dtype == torch.float32
+    expected = (before.float() - state["Accl3___a"]).half()
     torch.testing.assert_close(parameters["a"].detach(), expected, rtol=0, atol=0)
 
 
@@ -310,7 +311,7 @@ def test_edits_count_only_after_set_optimizer() -> None:
     device.step(gradients(parameters, 0))
     DeviceOptimizer(sgd_with(reference, lr=0.1), reference).step(gradients(reference, 0))
     assert torch.equal(parameters["a"], reference["a"])
-    device.update(optimizer)
+    device.update(read_optimizer(optimizer))
     device.step(gradients(parameters, 1))
     DeviceOptimizer(sgd_with(reference, lr=1.0), reference).step(gradients(reference, 1))
     assert torch.equal(parameters["a"], reference["a"])
@@ -323,7 +324,7 @@ def test_rate_in_groups_only_is_a_constant() -> None:
     device = DeviceOptimizer(optimizer, parameters)
     optimizer.param_groups[0]["lr"] = 0.05
     with pytest.raises(ipumodel.Error, match="lr of group 0"):
-        device.update(optimizer)
+        device.update(read_optimizer(optimizer))
 
 
 def test_rate_of_a_torch_optimizer_is_variable_and_alpha_constant() -> None:
@@ -331,10 +332,10 @@ def test_rate_of_a_torch_optimizer_is_variable_and_alpha_constant() -> None:
     optimizer = torch.optim.RMSprop(parameters.values(), lr=0.1)
     device = DeviceOptimizer(optimizer, parameters)
     optimizer.param_groups[0]["lr"] = 0.05
-    device.update(optimizer)
+    device.update(read_optimizer(optimizer))
     optimizer.param_groups[0]["alpha"] = 0.5
     with pytest.raises(ipumodel.Error, match="alpha"):
-        device.update(optimizer)
+        device.update(read_optimizer(optimizer))
 
 
 def test_marks_decide_what_may_change() -> None:
@@ -346,10 +347,10 @@ def test_marks_decide_what_may_change() -> None:
         optimizer.variable_attrs.markAsVariable("nonsense")
     device = DeviceOptimizer(optimizer, parameters)
     optimizer.param_groups[0]["momentum"] = 0.9
-    device.update(optimizer)
+    device.update(read_optimizer(optimizer))
     optimizer.param_groups[0]["lr"] = 0.2
     with pytest.raises(ipumodel.Error):
-        device.update(optimizer)
+        device.update(read_optimizer(optimizer))
 
 
 def test_groups_and_kind_can_not_change() -> None:
@@ -357,16 +358,16 @@ def test_groups_and_kind_can_not_change() -> None:
     first, second = parameters.values()
     device = DeviceOptimizer(torch.optim.SGD([first, second], lr=0.1), parameters)
     with pytest.raises(ipumodel.Error, match="groups"):
-        device.update(torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=0.1))
+        device.update(read_optimizer(torch.optim.SGD([{"params": [first]}, {"params": [second]}], lr=0.1)))
     with pytest.raises(ipumodel.Error, match="type changed"):
-        device.update(torch.optim.Adam([first, second], lr=0.1))
+        device.update(read_optimizer(torch.optim.Adam([first, second], lr=0.1)))
 
 
 def test_accumulator_type_can_not_change_the_reduction() -> None:
     parameters = parameters_like(SHAPES, dtype=torch.float32)
     device = DeviceOptimizer(sgd_with(parameters, lr=0.1), parameters)
     with pytest.raises(ValueError, match="accum_type"):
-        device.update(sgd_with(parameters, lr=0.1, accum_type=torch.float16))
+        device.update(read_optimizer(sgd_with(parameters, lr=0.1, accum_type=torch.float16)))
 
 
 @pytest.mark.parametrize("combined, expected", [(False, "Running"), (True, "Post")])
@@ -390,54 +391,82 @@ def adamw(parameters: Dict[str, Any]) -> ipumodel.optim.AdamW:
 def test_saved_state_continues_the_run() -> None:
     whole, first = parameters_like(SHAPES), parameters_like(SHAPES)
     train(DeviceOptimizer(adamw(whole), whole), whole, [0, 1, 2, 3])
-    optimizer = adamw(first)
-    train(DeviceOptimizer(optimizer, first), first, [0, 1])
-    saved = copy.deepcopy(optimizer.state_dict())
-    assert set(saved) == {"ipu_state", "ipu_param", "state", "param_groups"}
+    device = DeviceOptimizer(adamw(first), first)
+    train(device, first, [0, 1])
     second = {name: torch.nn.Parameter(p.detach().clone()) for name, p in first.items()}
-    resumed = adamw(second)
-    resumed.load_state_dict(saved)
-    assert resumed.has_state()
-    train(DeviceOptimizer(resumed, second), second, [2, 3])
+    resumed = DeviceOptimizer(adamw(second), second)
+    resumed.load_state_dict(copy.deepcopy(device.state_dict()))
+    train(resumed, second, [2, 3])
     assert torch.equal(second["a"], whole["a"])
 
 
-def test_new_optimizer_keeps_device_state_unless_it_brings_its_own() -> None:
-    whole, changed = parameters_like(SHAPES), parameters_like(SHAPES)
-    train(DeviceOptimizer(adamw(whole), whole), whole, [0, 1, 2])
-    device = DeviceOptimizer(adamw(changed), changed)
-    train(device, changed, [0])
-    start = copy.deepcopy(device.state_dict())
-    train(device, changed, [1])
-    device.update(adamw(changed))
-    train(device, changed, [2])
-    assert torch.equal(changed["a"], whole["a"])
-    reloaded = adamw(changed)
-    reloaded.set_state_dict(start)
-    device.update(reloaded)
-    assert device.state_dict()["ipu_state"]["Step"] == 1
-
-
-def test_rewrapping_the_same_optimizer_keeps_its_state() -> None:
+def test_state_of_before_version_2_is_read() -> None:
     whole, parameters = parameters_like(SHAPES), parameters_like(SHAPES)
     train(DeviceOptimizer(adamw(whole), whole), whole, [0, 1])
-    optimizer = adamw(parameters)
-    train(DeviceOptimizer(optimizer, parameters), parameters, [0])
-    train(DeviceOptimizer(optimizer, parameters), parameters, [1])
+    device = DeviceOptimizer(adamw(parameters), parameters)
+    train(device, parameters, [0])
+    state = {k: v for k, v in device.state_dict()["ipu_state"].items() if not k.startswith("Step___")}
+    resumed = DeviceOptimizer(adamw(parameters), parameters)
+    resumed.load_state_dict({"ipu_state": {**state, "Step": torch.tensor(1.0)}, "ipu_param": {}})
+    train(resumed, parameters, [1])
     assert torch.equal(parameters["a"], whole["a"])
+
+
+def test_new_values_keep_the_devices_state() -> None:
+    whole, changed = parameters_like(SHAPES), parameters_like(SHAPES)
+    train(DeviceOptimizer(adamw(whole), whole), whole, [0, 1])
+    device = DeviceOptimizer(adamw(changed), changed)
+    train(device, changed, [0])
+    device.update(read_optimizer(adamw(changed)))
+    train(device, changed, [1])
+    assert torch.equal(changed["a"], whole["a"])
+
+
+def test_partial_state_leaves_the_rest_as_it_is() -> None:
+    parameters = parameters_like(SHAPES)
+    device = DeviceOptimizer(adamw(parameters), parameters)
+    train(device, parameters, [0])
+    before = device.state_dict()
+    rate, other = "learningRate___specific___a", "learningRate___specific___b"
+    device.load_state_dict(
+        {
+            "ipu_state": {"Accl1___a": torch.full_like(parameters["a"], 0.5), "Step___a": torch.tensor(7.0)},
+            "ipu_param": {rate: torch.tensor(0.25)},
+        }
+    )
+    after = device.state_dict()
+    assert after["ipu_param"][rate] == 0.25 and after["ipu_param"][other] == before["ipu_param"][other]
+    assert after["ipu_state"]["Step___a"] == 7.0 and after["ipu_state"]["Step___b"] == 1.0
+    assert torch.equal(after["ipu_state"]["Accl2___a"], before["ipu_state"]["Accl2___a"])
+    weight = parameters["b"].detach().clone()
+    device.step({"b": torch.zeros_like(weight)})
+    moved = (parameters["b"] - weight).abs().max().item()
+    assert 0 < moved < 0.2  # by the old rate of 0.1
+
+
+def test_loaded_rates_work_until_others_are_set() -> None:
+    mine, theirs = parameters_like(SHAPES), parameters_like(SHAPES)
+    device = DeviceOptimizer(sgd_with(mine, lr=0.1, momentum=0.5), mine)
+    device.load_state_dict(DeviceOptimizer(sgd_with(theirs, lr=0.3, momentum=0.25), theirs).state_dict())
+    start = mine["a"].detach().clone()
+    device.step({"a": torch.ones_like(start)})
+    torch.testing.assert_close(mine["a"].detach(), start - 0.3)
+    device.step({"a": torch.zeros_like(start)})
+    torch.testing.assert_close(mine["a"].detach(), start - 0.3 * 1.25)
 
 
 def test_state_of_a_cpu_optimizer_is_refused() -> None:
     parameters = parameters_like(SHAPES)
     optimizer = adamw(parameters)
     native = torch.optim.AdamW(parameters.values(), lr=0.1)
-    assert not optimizer.has_state() and set(optimizer.state_dict()) == {"state", "param_groups"}
-    for state in (native.state_dict(), optimizer.state_dict()):
-        with pytest.raises(RuntimeError, match="Only IPU optimizer states can be loaded onto the IPU"):
-            optimizer.load_state_dict(state)
-    for load in (optimizer.load_state_dict, optimizer.set_state_dict):
-        with pytest.raises(RuntimeError, match="empty"):
-            load({})
+    assert not optimizer.has_state()
+    assert optimizer.state_dict()["ipu_state"] is None and optimizer.state_dict()["ipu_param"] is None
+    with pytest.raises(RuntimeError, match="Only IPU optimizer states can be loaded onto the IPU"):
+        optimizer.load_state_dict(native.state_dict())
+    with pytest.raises(RuntimeError, match="empty"):
+        optimizer.set_state_dict({})
+    with pytest.raises(KeyError):
+        optimizer.load_state_dict({})
 
 
 def test_copied_optimizer_keeps_the_device_arguments() -> None:
@@ -455,5 +484,5 @@ def test_automatic_loss_scaling_keeps_the_devices_value() -> None:
     device = DeviceOptimizer(optimizer, parameters, auto_loss_scaling=True)
     assert not optimizer.variable_attrs.isConstant("loss_scaling")
     device.loss_scaling = 64.0
-    device.update(optimizer)
+    device.update(read_optimizer(optimizer))
     assert device.loss_scaling == 64.0

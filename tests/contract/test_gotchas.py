@@ -600,7 +600,7 @@ def test_gotcha_47_no_block_is_active_after_a_with(poptorch: Any) -> None:
 
 
 def test_gotcha_48_ipus_must_be_a_power_of_two(poptorch: Any) -> None:
-    with pytest.raises(poptorch.Error, match="power of two"):
+    with pytest.raises(poptorch.Error, match="power of 2"):
         run_stages(poptorch, TwoStages(poptorch, second=2), 3)
     run_stages(poptorch, TwoStages(poptorch, second=2), 3, poptorch.Options().autoRoundNumIPUs(True))
 

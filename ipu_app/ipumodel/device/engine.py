@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from .._errors import cpp_error
 from . import collectives
 from .accumulation import AutomaticLossScale, make_accumulator
+from .anchors import Anchors
 from .batching import Batching
 from .numerics import to_half_grid
 from .outputs import OutputCollector
@@ -37,11 +38,25 @@ class Engine:
         self._trainable = weights.trainable()
         self._accumulator = make_accumulator(self._trainable, batching, optimizer)
         self._automatic_scale = automatic_scale
+        self.num_inputs = self.num_returned = 0
+        self.return_also({})
+
+    def return_also(self, anchored: Dict[str, List[Any]]) -> None:
+        """Collect inner tensors with every call: Options.anchored_tensors."""
+        self.anchors = Anchors(
+            anchored, self._trainable, self._weights.storage, self.optimizer, self._batching.replicas
+        )
+
+    @property
+    def num_micro_batches(self) -> int:
+        """Micro-batches that the host feeds in one call."""
+        return self._batching.input_micro_batches
 
     def run(self, inputs: List[Tensor], collector: OutputCollector) -> List[Tensor]:
         """Run one call's micro-batches and return the combined outputs."""
         self._rng.next_execution()
         self._accumulator.take()  # what a call that failed may have left
+        self.anchors.start_call()
         count = self._batching.input_micro_batches
         parts = [
             tensor.reshape(count, -1, *tensor.shape[1:]) if tensor.dim() else tensor[None]
@@ -49,6 +64,8 @@ class Engine:
         ]
         with host_generator_kept():
             self._run_all(parts, collector)
+        self.anchors.end_call()
+        self.num_returned = collector.num_kept
         return collector.combined()
 
     def _run_all(self, parts: List[Tensor], collector: OutputCollector) -> None:
@@ -68,14 +85,18 @@ class Engine:
             self._rng.seed_micro_batch(step, batching.process * batching.replicas + replica)
         inputs = [laid_out(part[index], self._program.memory_format) for part in parts]
         state = self._weights.state(replica)
+        if self.anchors:
+            self.anchors.before_micro_batch()
         if self.optimizer is None:
             with torch.no_grad():
                 outputs = self._program.run(state, inputs)[1]
             self._check_finite(outputs, "an output")
+            self.anchors.after_micro_batch()
             return outputs
         with torch.enable_grad():
             loss, outputs = self._program.run(state, inputs)
             self._backward(loss)
+        self.anchors.after_micro_batch()
         self._check_finite(outputs, "an output")
         self._accumulator.after_micro_batch()
         return outputs

@@ -135,7 +135,7 @@ def _adam_terms(g: Tensors, state: State, hp: Values) -> Any:
     correction2 = 1.0 - beta2 ** hp["step"] if hp["bias_correction"] else 1.0
     denominator = torch._foreach_sqrt(state["v"])
     if hp["bias_correction"]:
-        torch._foreach_div_(denominator, correction2**0.5)
+        torch._foreach_div_(denominator, max(correction2, 0.0) ** 0.5)  # negative for a made-up step only
     _add_(denominator, hp["eps"])
     return denominator, 1.0 / correction1
 

@@ -5,8 +5,9 @@ The device works from snapshots, never from the live object, so later edits coun
 
 from __future__ import annotations
 
+import math
 import numbers
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
@@ -24,9 +25,17 @@ class Value(NamedTuple):
 
 #: value at which an attribute of a torch.optim optimizer counts as constant; missing here: see
 #: _is_native_const
-_CONST_AT = {"weight_decay": 0.0, "momentum": 0.0, "dampening": 0.0, "eps": 1e-8, "loss_scaling": 1.0}
+_CONST_AT = {
+    "weight_decay": 0.0,
+    "momentum": 0.0,
+    "dampening": 0.0,
+    "eps": 1e-8,
+    "loss_scaling": 1.0,
+    "velocity_scaling": 1.0,
+    "max_weight_norm": 65500.0,
+}
 _READ_GROUP = {
-    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov"),
+    "SGD": ("lr", "momentum", "dampening", "weight_decay", "nesterov", "velocity_scaling"),
     "Adam": ("lr", "betas", "eps", "weight_decay"),
     "AdamW": ("lr", "betas", "eps", "weight_decay"),
     "RMSprop": ("lr", "momentum", "weight_decay", "alpha", "eps"),
@@ -60,6 +69,7 @@ class OptimizerSnapshot:
     loss_scaling: Value
     groups: Tuple[Dict[str, Value], ...]
     centered: bool
+    defaults: Dict[str, Value] = field(default_factory=dict)
 
     @property
     def is_combined(self) -> bool:
@@ -86,10 +96,10 @@ class OptimizerSnapshot:
         ValueError: another mean reduction would be needed. Error: another kind, another number of groups, or
         a changed constant.
         """
-        if new.needs_running_mean != self.needs_running_mean:
+        if new.needs_running_mean and not self.needs_running_mean:
             raise ValueError(
-                f"accum_type={new.accum_type}: needs another mean reduction strategy than this "
-                "model was compiled with"
+                f"accum_type={new.accum_type}: needs the mean reduction strategy Running, but the model is "
+                "already compiled with another"
             )
         if new.kind != self.kind or new.centered != self.centered:
             raise cpp_error(f"Optimizer type changed after compilation from {self.kind} to {new.kind}")
@@ -118,10 +128,10 @@ class OptimizerSnapshot:
 def read_optimizer(optimizer: torch.optim.Optimizer, auto_loss_scaling: bool = False) -> OptimizerSnapshot:
     """Read an optimizer.
 
-    AssertionError: an unsupported class, mixed ``centered`` groups, a value that is no number. ValueError:
-    amsgrad.
+    AssertionError: an unsupported class, mixed ``centered`` groups, a value that is no number (a tensor, for
+    instance). ValueError: amsgrad, a max_grad_norm that is NaN, use_tf_variant of another class.
     """
-    kind = _kind_of(optimizer)
+    kind = kind_of(optimizer)
     if any(group.get("amsgrad") for group in optimizer.param_groups):
         raise ValueError("amsgrad=True: only Adam and AdamW without amsgrad are supported")
     centered = {bool(group.get("centered", False)) for group in optimizer.param_groups}
@@ -129,16 +139,25 @@ def read_optimizer(optimizer: torch.optim.Optimizer, auto_loss_scaling: bool = F
     variable = getattr(optimizer, "variable_attrs", None)
     if variable is not None and auto_loss_scaling:
         variable.markAsVariable("loss_scaling")
-    scaling = _number("loss_scaling", getattr(optimizer, "loss_scaling", 1.0))
+    scaling = _loss_scaling(optimizer, kind, auto_loss_scaling)
+    attributes = {name: getattr(optimizer, name, default) for name, default in _READ_ATTRIBUTES.items()}
+    if kind == "AdamW":  # PopTorch 3.4 hands AdamW without bias correction to PopART as AdamW with it
+        attributes["bias_correction"] = True
+    if math.isnan(attributes["max_grad_norm"]):
+        raise ValueError("max_grad_norm must not be NaN")
     return OptimizerSnapshot(
         kind=kind,
-        attributes={name: getattr(optimizer, name, default) for name, default in _READ_ATTRIBUTES.items()},
-        loss_scaling=Value(
-            scaling, not auto_loss_scaling and _is_const(optimizer, kind, "loss_scaling", scaling)
-        ),
-        groups=tuple(_read_group(optimizer, kind, group) for group in optimizer.param_groups),
+        attributes=attributes,
+        loss_scaling=scaling,
+        groups=tuple(_read_group(optimizer, kind, group, scaling) for group in optimizer.param_groups),
         centered=centered.pop(),
+        defaults=_read_group(optimizer, kind, optimizer.defaults, scaling),
     )
+
+
+def _loss_scaling(optimizer: Any, kind: str, automatic: bool) -> Value:
+    scaling = _number("loss_scaling", getattr(optimizer, "loss_scaling", 1.0))
+    return Value(scaling, not automatic and _is_const(optimizer, kind, "loss_scaling", scaling))
 
 
 def trained_parameters(optimizer: torch.optim.Optimizer) -> List[List[torch.Tensor]]:
@@ -146,7 +165,8 @@ def trained_parameters(optimizer: torch.optim.Optimizer) -> List[List[torch.Tens
     return [[p for p in group["params"] if p.requires_grad] for group in optimizer.param_groups]
 
 
-def _kind_of(optimizer: Any) -> str:
+def kind_of(optimizer: Any) -> str:
+    """The kind of an optimizer, by its class; AssertionError for one that the device has not."""
     for kind, cls in _KINDS:
         if isinstance(optimizer, cls):
             return kind
@@ -156,9 +176,13 @@ def _kind_of(optimizer: Any) -> str:
     raise AssertionError(f"Unsupported optimizer type {type(optimizer).__name__}. Types supported: {names}")
 
 
-def _read_group(optimizer: Any, kind: str, group: Dict[str, Any]) -> Dict[str, Value]:
+def _read_group(optimizer: Any, kind: str, group: Dict[str, Any], scaling: Value) -> Dict[str, Value]:
+    """Hyper-parameters of one group; a separate velocity is scaled as the loss is."""
     values = {}
     for name in _READ_GROUP[kind]:
+        if name == "velocity_scaling" and not getattr(optimizer, "use_combined_accum", False):
+            values[name] = scaling
+            continue
         value = _pair(name, group[name]) if name == "betas" else _number(name, group[name])
         values[name] = Value(value, _is_const(optimizer, kind, name, value))
     return values
@@ -177,9 +201,7 @@ def _is_const(optimizer: Any, kind: str, name: str, value: Any) -> bool:
 
 
 def _number(name: str, value: Any) -> Any:
-    if isinstance(value, torch.Tensor) and value.numel() == 1:
-        value = value.item()
-    assert isinstance(value, numbers.Number), f"Expected a number for {name}, got {value!r}"
+    assert isinstance(value, numbers.Number), f"Expected a number for {name} but got {value} instead"
     return value
 
 

@@ -39,6 +39,11 @@ class OutputCollector:
         else:
             self._kept[replica] = [value.clone() for value in values]
 
+    @property
+    def num_kept(self) -> int:
+        """Micro-batches whose outputs come back."""
+        return len(self._kept)
+
     def _added(self, sums: List[Tensor], values: List[Tensor]) -> List[Tensor]:
         """Sum in the output's own type, as the device does: float16 sums overflow."""
         totals = [total + value for total, value in zip(sums, values)]

@@ -26,9 +26,14 @@ class DeviceRandom:
 
     @state.setter
     def state(self, state: List[int]) -> None:
-        if len(state) != 2 or not all(isinstance(value, int) for value in state):
-            raise ValueError("rng_state: a list of two ints, as read from an executor's rng_state")
-        self._seed, self._executions = state
+        if len(state) not in (1, 2) or not all(isinstance(value, int) for value in state):
+            raise ValueError("rng_state: a list of one or two ints, as read from an executor's rng_state")
+        self._seed, self._executions = [*state, 0][:2]
+
+    @property
+    def has_run(self) -> bool:
+        """Whether numbers were drawn."""
+        return self._executions > 0
 
     def next_execution(self) -> None:
         """Count one execution: what follows draws anew."""

@@ -7,7 +7,7 @@ from typing import Any, Set
 from .._errors import cpp_error, py_error
 from .._logging import logger
 from ..device.devices import MAX_IPUS_PER_PROCESS
-from ..enums import OutputMode
+from ..enums import ConnectionType, OutputMode
 from ..machine_queries import check_target
 from ..trace.tracer import Tracer
 
@@ -15,10 +15,15 @@ from ..trace.tracer import Tracer
 def check_wrapping(options: Any, *, training: bool) -> None:
     """Refuse options that can never work for this kind of model."""
     if not training and options.Training.gradient_accumulation != 1:
+        advice = ""
+        if options._execution_strategy.is_pipelined:
+            advice = (
+                " Use poptorch.Options().deviceIterations to process a sufficient number of batches each run "
+                "for pipelined execution instead."
+            )
         raise py_error(
-            "You must set poptorch.Options().Training.gradientAccumulation to 1 (or leave it as its "
-            f"default value) for an inference model, got {options.Training.gradient_accumulation}. Use a "
-            "second Options object."
+            "You must set poptorch.Options().Training.gradientAccumulation to 1 or leave it as its default "
+            f"value (1) when running a poptorch.inferenceModel().{advice}"
         )
 
 
@@ -42,13 +47,20 @@ def check_graph(tracer: Tracer, options: Any, mutated_buffers: Set[str]) -> int:
     _check_output_mode(tracer, options)
     if mutated_buffers and options.replication_factor > 1 and options.broadcast_buffers:
         raise cpp_error(
-            "PopTorch does not support broadcasting buffers: the forward updates "
-            f"{', '.join(sorted(mutated_buffers))} in place under replicationFactor "
-            f"{options.replication_factor}. If the model tolerates buffers that drift apart between "
-            "replicas, set poptorch.Options().broadcastBuffers(False).",
+            "PopTorch does not support broadcasting buffers. If your model is able to tolerate buffers "
+            "becoming out of sync between replicas, you can disable buffer broadcasting using "
+            "poptorch.Options.broadcastBuffers(False). The forward writes into "
+            f"{', '.join(sorted(mutated_buffers))} under replicationFactor {options.replication_factor}.",
             "poptorch_cpp_error",
         )
+    _check_named_buffers(tracer, options)
     return _num_ipus(tracer.blocks.num_ipus * options.replication_factor, options)
+
+
+def _check_named_buffers(tracer: Tracer, options: Any) -> None:
+    for name in options._Popart.options.get("updatableNamedBuffers", ()):
+        if name not in tracer.graph.state:
+            raise cpp_error(f"updatableNamedBuffers: the model has no buffer {name} that its graph reads")
 
 
 def _is_pipelined(tracer: Tracer, options: Any) -> bool:
@@ -62,13 +74,18 @@ def _check_pipeline(tracer: Tracer, options: Any) -> None:
     if tracer.training:
         needed, given = 2 * stages - 1, options.Training.gradient_accumulation
         name = "poptorch.Options().Training.gradientAccumulation"
+        note = (
+            f"Please note that a model with {stages} pipeline stages in PopTorch will have an additional "
+            f"{stages - 1} stages when training. "
+        )
     else:
+        note = ""
         needed, given = stages, options.device_iterations
         name = "poptorch.Options().deviceIterations"
     if given < needed:
         raise cpp_error(
             f"{name} must be greater than or equal to the number of pipeline stages ({needed}) when using "
-            f"PipelinedExecution, got {given} ({stages} forward stages).",
+            f"poptorch.PipelinedExecution. {note}It is {given}.",
             "poptorch_cpp_error",
         )
 
@@ -118,12 +135,14 @@ def _num_ipus(needed: int, options: Any) -> int:
             "replicas, or more processes.",
             "poptorch_cpp_error",
         )
-    if rounded == needed:
-        return needed
+    if rounded == needed or options.connection_type == ConnectionType.Never:
+        return needed  # only attaching to hardware asks for a power of two
     if not options.auto_round_num_ipus:
         raise cpp_error(
-            f"PopTorch needs a number of IPUs that is a power of two, but {needed} are used. Change the IPU "
-            "ids or replicationFactor, or set poptorch.Options().autoRoundNumIPUs(True).",
+            f"The model specifies the use of {needed} IPUs, however PopTorch must reserve a minimum of "
+            f"{rounded} in order to allow the model to run, because PopTorch must reserve a power of 2 or "
+            "maximum of 64 IPUs per process. Please reconfigure your model to use a different number of IPUs "
+            "or set poptorch.Options().autoRoundNumIPUs(True).",
             "poptorch_cpp_error",
         )
     logger.warning("%d IPUs needed: rounded up to %d", needed, rounded)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import torch
 from torch import Tensor, nn
 
+from .._errors import py_error
+from .._logging import logger
 from ..device.weights import DeviceWeights
-from . import host_model
 
 
 class Weights:
@@ -22,9 +23,9 @@ class Weights:
     _is_attached: bool
     _has_newer_weights: bool
     _uploaded_versions: List[int]
-
-    def _need_compiled(self) -> None:
-        raise NotImplementedError
+    _followed: Any
+    _need_compiled: Callable[[], None]
+    _sync_optimizer_state: Callable[[], None]
 
     def copyWeightsToHost(self) -> None:
         """Read parameters and buffers back from the device."""
@@ -36,6 +37,7 @@ class Weights:
         """Read them back if the device has newer ones; returns whether it had."""
         if not self._has_newer_weights or not self._training or self._engine is None:
             return False
+        logger.debug("Implicit copyWeightsToHost()")
         self.copyWeightsToHost()
         return True
 
@@ -43,13 +45,18 @@ class Weights:
         """Upload the host's parameters and buffers."""
         self._need_compiled()
         self._has_newer_weights = False
+        self._sync_optimizer_state()
         self._weights.upload()
         self._uploaded_versions = self._host_versions()
 
     def copyNamedBuffersToDevice(self) -> None:
-        """Upload the buffers named in Options.updatableNamedBuffers."""
+        """Upload the buffers named in Options.updatableNamedBuffers; Error if none are."""
         self._need_compiled()
-        names = self._options.updatableNamedBuffers if self._options.exists("updatableNamedBuffers") else []
+        names = self._options._Popart.options.get("updatableNamedBuffers")
+        if names is None:
+            raise py_error("No named buffers marked as updatable via updatableNamedBuffers option")
+        self._has_newer_weights = False
+        self._sync_optimizer_state()
         self._weights.upload(only=set(names))
 
     def load_state_dict(self, state_dict: Dict[str, Tensor], strict: bool = True) -> Any:
@@ -61,11 +68,11 @@ class Weights:
         return result
 
     def _take_new_weights(self) -> None:
-        """Inference next to training of the same model: upload what the training executor has."""
-        if self._training:
-            return
-        trainer = host_model.holder(self._user_model)
-        if trainer is None:
+        """Inference next to training of the same model: upload what the training executor has, if that was
+        there when this one was made. PopTorch's inference executors keep their weights otherwise.
+        """
+        trainer = self._followed
+        if self._training or trainer is None:
             return
         trainer.copyWeightsToHostIfNeeded()
         if self._host_versions() != self._uploaded_versions:

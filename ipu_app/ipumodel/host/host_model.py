@@ -20,6 +20,7 @@ _LINK = "_ipu_executor"
 _QUIET = frozenset(
     """
     __class__ __dict__ __setattr__ __deepcopy__ train eval training _ipu_executor copyWeightsToHostIfNeeded
+    destroy
     """.split()
 )
 
@@ -134,6 +135,13 @@ def _tensors(model: nn.Module) -> Any:
         yield buffer, HostBuffer
 
 
+def _destroy(model: Any) -> None:
+    """Destroy the executor that trains a model; does nothing for a model that none does."""
+    executor = holder(model)
+    if executor is not None:
+        executor.destroy()
+
+
 def _held_class(original: type) -> type:
     def __getattribute__(self: Any, name: str) -> Any:
         if name not in _QUIET:
@@ -165,12 +173,13 @@ def _held_class(original: type) -> type:
         "__getattribute__": __getattribute__,
         "state_dict": state_dict,
         "copyWeightsToHostIfNeeded": copyWeightsToHostIfNeeded,
+        "destroy": _destroy,
         "__deepcopy__": __deepcopy__,
         "__reduce_ex__": __reduce_ex__,
         "__module__": original.__module__,
         "__qualname__": original.__qualname__,
     }
-    return type(original.__name__, (original,), members)
+    return type(f"Poptorch{original.__name__}", (original,), members)
 
 
 def _copied(model: Any, original: type, memo: Dict[int, Any]) -> Any:

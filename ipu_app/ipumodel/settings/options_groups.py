@@ -28,8 +28,8 @@ class _PrecisionOptions(OptionsDict):
     """Numeric precision on the device."""
 
     def __init__(self, popart_options: _PopartOptions) -> None:
-        super().__init__()
         self._popart_options = popart_options
+        super().__init__()
 
     def halfFloatCasting(self, half_float_casting: HalfFloatCastingBehavior) -> _PrecisionOptions:
         """Deprecated: mixed operands follow PyTorch's promotion."""
@@ -69,12 +69,12 @@ class _TrainingOptions(OptionsDict):
     """How one weight update is made."""
 
     def __init__(self, popart_options: _PopartOptions) -> None:
+        self._popart_options = popart_options
         super().__init__(
             gradient_accumulation=1,
             accumulation_and_replication_reduction_type=ReductionType.Mean,
             meanAccumulationAndReplicationReductionStrategy=MeanReductionStrategy.Post,
         )
-        self._popart_options = popart_options
 
     def gradientAccumulation(self, gradient_accumulation: int) -> _TrainingOptions:
         """Micro-batches per weight update and replica."""
@@ -82,9 +82,8 @@ class _TrainingOptions(OptionsDict):
         return self
 
     def accumulationAndReplicationReductionType(self, reduction_type: ReductionType) -> _TrainingOptions:
-        """Mean (default) or Sum of the gradients of micro-batches and replicas; ValueError for
-        NoReduction."""
-        assert isinstance(reduction_type, ReductionType), f"A poptorch.ReductionType, not {reduction_type!r}"
+        """Mean (default) or Sum of the gradients of micro-batches and replicas; ValueError for anything
+        else."""
         if reduction_type not in (ReductionType.Mean, ReductionType.Sum):
             raise ValueError(f"accumulationAndReplicationReductionType({reduction_type!s}): Mean or Sum")
         self.set(accumulation_and_replication_reduction_type=reduction_type)
@@ -107,8 +106,7 @@ class _TrainingOptions(OptionsDict):
 
     def setConvolutionDithering(self, enabled: bool) -> _TrainingOptions:
         """Spread convolutions over tiles; replaces ``convolutionOptions`` as a whole."""
-        text = "true" if enabled else "false"
-        self._popart_options.set("convolutionOptions", {"enableConvolutionDithering": text})
+        self._popart_options.set("convolutionOptions", {"enableConvDithering": enabled})
         return self
 
 
@@ -196,7 +194,7 @@ class _TensorLocationOptions(OptionsDict):
     def numIOTiles(self, num_tiles: int) -> _TensorLocationOptions:
         """Tiles reserved for I/O: an even number from 32 to 192 (AssertionError otherwise)."""
         is_valid = isinstance(num_tiles, int) and 32 <= num_tiles <= 192 and num_tiles % 2 == 0
-        assert is_valid, f"numIOTiles={num_tiles!r}: must be an even number between 32 and 192"
+        assert is_valid, f"numIOTiles must be an even number between 32 and 192. Got {num_tiles!r}"
         self.createOrSet(numIOTiles=num_tiles)
         return self
 

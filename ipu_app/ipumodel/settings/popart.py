@@ -67,6 +67,7 @@ MAP_KEYS: FrozenSet[str] = frozenset(
     "convolutionOptions engineOptions gclOptions lstmOptions matmulOptions patterns reportOptions".split()
 )
 
+_LISTS = (list, set, tuple)
 #: Python types in the order the backend asks for them (a bool is an int, so bool first), name in messages,
 #: keys
 _TABLES = (
@@ -74,7 +75,7 @@ _TABLES = (
     (int, "uint64", INT_KEYS),
     (float, "floating point", FLOAT_KEYS),
     (str, "string", STRING_KEYS),
-    ((list, set, tuple), "set / vector", VECTOR_KEYS),
+    (_LISTS, "set / vector", VECTOR_KEYS),
     (dict, "map", MAP_KEYS),
 )
 
@@ -84,7 +85,9 @@ def check_backend_option(key: str, value: Any) -> None:
     table."""
     for kind, name, keys in _TABLES:
         if isinstance(value, kind):
-            if key not in keys:
+            if kind not in (bool, int, float, str) and not value:
+                return  # what is empty is never looked up
+            if key not in keys and not (kind == _LISTS and key in MAP_KEYS):
                 raise cpp_error(f"Unknown {name} option {key}", "poptorch_cpp_error")
             if kind is dict:
                 _check_map(key, value)
@@ -93,11 +96,11 @@ def check_backend_option(key: str, value: Any) -> None:
 
 
 def _check_map(key: str, value: Dict[Any, Any]) -> None:
-    expected = bool if key == "patterns" else str
+    """Numbers in maps become text on their way, so bools and ints are taken as well."""
     for name, item in value.items():
-        if not isinstance(name, str) or not isinstance(item, expected):
+        if not isinstance(name, str) or not isinstance(item, (bool, int, float, str)):
             raise cpp_error(
-                f"Unknown value type {type(item)} for option {key}[{name}]: it takes {expected.__name__}",
+                f"Unknown value type {type(item)} for option {key}[{name}]: it takes text or a number",
                 "poptorch_cpp_error",
             )
 
@@ -128,6 +131,8 @@ class _PopartOptions:
 
     def setPatterns(self, patterns: Dict[str, bool], level: int = 2) -> _PopartOptions:
         """Switch PopART's graph patterns on or off by name, starting from a level (0 none .. 3 all)."""
+        assert isinstance(level, int), f"A pattern level is an int, got {level!r}"
+        assert isinstance(patterns, dict), f"Patterns are a dictionary of name to bool, got {patterns!r}"
         self.set("patterns_level", level)
         return self.set("patterns", patterns)
 

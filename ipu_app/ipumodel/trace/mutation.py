@@ -12,13 +12,15 @@ RESHAPES = ("view", "_unsafe_view")
 _TRAINING_FLAG = {"native_batch_norm": 5, "_native_batch_norm_legit": 5, "cudnn_batch_norm": 5}
 
 
-def mutated_state(graph: Graph) -> Set[str]:
-    """Names of the state tensors that some operation writes into."""
-    written = written_roots(graph)
+def mutated_state(graph: Graph, *, by_norms: bool = True) -> Set[str]:
+    """Names of the state tensors that some operation writes into; optionally without those that only a batch
+    norm writes, as results of its own.
+    """
+    written = written_roots(graph, by_norms=by_norms)
     return {name for name, number in graph.state.items() if number in written}
 
 
-def written_roots(graph: Graph) -> Set[int]:
+def written_roots(graph: Graph, *, by_norms: bool = True) -> Set[int]:
     """Values that some operation writes into, directly or through a view of them."""
     base: Dict[int, int] = {}
     found: Set[int] = set()
@@ -28,6 +30,8 @@ def written_roots(graph: Graph) -> Set[int]:
             for output in node.outputs:
                 if output is not None and source is not None:
                     base[output] = base.get(source, source)
+        if not by_norms and node.name in _TRAINING_FLAG:
+            continue
         for value in _written(node):
             found.add(base.get(value, value))
     return found

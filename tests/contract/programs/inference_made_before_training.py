@@ -1,8 +1,8 @@
-"""An inference executor compiled before training sees the trained weights at its next call too."""
+"""An inference executor made before training keeps its weights, one made after it follows the training."""
 
 import torch
 
-RETURNS = [[0.0], [-1.0], [-2.0]]
+RETURNS = [[0.0], [0.0], [-1.0], [0.0], [-2.0]]
 
 
 class Net(torch.nn.Module):
@@ -22,7 +22,8 @@ def program(poptorch):
     inference = poptorch.inferenceModel(model)
     found = [inference(x)[0]]
     training = poptorch.trainingModel(model, None, torch.optim.SGD(model.parameters(), lr=1.0))
+    later = poptorch.inferenceModel(model)
     for _ in range(2):
         training(x)
-        found.append(inference(x)[0])
+        found += [inference(x)[0], later(x)[0]]
     return found

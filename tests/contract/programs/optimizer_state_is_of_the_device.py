@@ -2,7 +2,7 @@
 
 import torch
 
-RETURNS = [["ipu_param", "ipu_state", "param_groups", "state"], "RuntimeError", "RuntimeError", True]
+RETURNS = [["ipu_param", "ipu_state", "param_groups", "state"], "KeyError", "RuntimeError", True]
 
 
 class Net(torch.nn.Module):

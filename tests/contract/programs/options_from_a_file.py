@@ -10,7 +10,7 @@ def program(poptorch):
     found = []
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "options.cfg")
-        for text in ("deviceIterations(3)\nTraining.gradientAccumulation(5)\n", "noSuchOption(3)\n"):
+        for text in ("deviceIterations(3)\nTraining.gradientAccumulation(5)\n", "deviceIterations(3\n"):
             with open(path, "w") as file:
                 file.write(text)
             options = poptorch.Options()
