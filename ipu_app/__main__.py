@@ -18,6 +18,8 @@ VERBS = {
     "predict": "name what is in images, with a finished run's weights",
     "export": "write a finished run's network as safetensors, TorchScript or ONNX",
     "plan": "estimate plans for IPUs: splits, batch factors, images/s and memory, before compiling",
+    "scale": "scale networks by phi, or search the coefficients of scaling",
+    "search": "search for networks by training speed, size and accuracy",
     "launch": "start a job of several instances, or write its job file for a cluster",
     "shards": "write a data set as tar shards",
     "doctor": "say what this machine has, and which device would be used",
