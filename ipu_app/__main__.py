@@ -6,10 +6,11 @@ import argparse
 import importlib
 import os
 import select
+import signal
 import sys
 from typing import List, Optional, Sequence, TextIO
 
-from ipu_app.errors import RunFailed
+from ipu_app.errors import RunFailed, RunStopped
 
 # verb -> what it does; the module is ipu_app.cli.<verb>
 VERBS = {
@@ -46,6 +47,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return READER_GONE
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 1
+    except OSError as error:  # a disk that is full, gone or broken
+        where = f" ({error.filename})" if error.filename else ""
+        print(f"ipu_app: error: {error.strerror or _one_line(error)}{where}", file=sys.stderr)
+        return 1
+    except RunStopped as stopped:
+        name = signal.Signals(stopped.number).name
+        print(f"ipu_app: stopped by {name}: {_one_line(stopped)}", file=sys.stderr)
+        return stopped.code
     except KeyboardInterrupt:
         print("ipu_app: interrupted", file=sys.stderr)
         return 130

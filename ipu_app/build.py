@@ -173,7 +173,7 @@ def make_torch_runtime(
 ) -> Runtime:
     """Return the runtime of CPU and CUDA."""
     make_sync = comm.sync_gradients if comm is not None and comm.size > 1 else GradientSync
-    return TorchRuntime(parts, settings=torch_settings(config, device), make_sync=make_sync)
+    return TorchRuntime(parts, settings=torch_settings(config, phase, device), make_sync=make_sync)
 
 
 def make_ipu_runtime(

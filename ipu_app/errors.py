@@ -8,3 +8,19 @@ class RunFailed(RuntimeError):
 
     The command line prints it as one line and ends with exit code 1.
     """
+
+
+class RunStopped(BaseException):
+    """A signal asked for the end, and all that was done is saved. Nothing may take it for a failure.
+
+    The command line prints it as one line and ends with exit code 130 (SIGINT) or 143 (any other notice).
+    """
+
+    def __init__(self, number: int, text: str) -> None:
+        super().__init__(text)
+        self.number = number
+
+    @property
+    def code(self) -> int:
+        """The exit code that shells and schedulers know."""
+        return 130 if self.number == 2 else 143

@@ -19,6 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--from", dest="from_run", metavar="RUN", help="start from a finished run's averaged weights"
     )
+    source.add_argument(
+        "--fresh-optimizer",
+        action="store_true",
+        help="with --resume: go on without the optimiser's state where it can not be taken along",
+    )
     source.add_argument("--phase", metavar="NAME", help="run only this phase (with --from: finetune)")
     source.add_argument("--plan", metavar="FILE", help="splits and batch factors that `plan --save` wrote")
     source.add_argument(

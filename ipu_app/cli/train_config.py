@@ -77,6 +77,7 @@ def request_from_args(args: argparse.Namespace) -> Request:
         init=Path(args.init) if args.init else None,
         reset_head=args.reset_head,
         settings=tuple(init_overrides(args)),
+        fresh_optimizer=args.fresh_optimizer,
     )
     return Request(config, asked_from_args(args, config), origin)
 
@@ -362,6 +363,12 @@ def _plan_overrides(args: argparse.Namespace) -> List[str]:
 def _refuse_contradictions(args: argparse.Namespace) -> None:
     if args.reset_head and not args.init:
         raise ValueError("reset-head: has no effect without --init FILE")
+    if args.fresh_optimizer and not args.resume:
+        raise ValueError("fresh-optimizer: has no effect without --resume RUN")
+    if args.resume and args.phase:
+        raise ValueError(
+            "phase: a run that goes on has all its phases; leave it out, or build on it with --from"
+        )
     if args.plan and args.ipus is not None:
         raise ValueError("ipus: the plan fixes the number of IPUs; make another with `plan --ipus`")
     if args.init and (args.resume or args.from_run):

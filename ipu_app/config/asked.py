@@ -14,6 +14,7 @@ EFFECTS: Dict[str, Tuple[str, ...]] = {
     r"phases\.[^.]+\.pipeline\..*": ("ipu",),
     r"device\.(autocast|compile|channels_last)": ("cuda", "cpu"),
     r"phases\.[^.]+\.batch\.torch_micro": ("cuda", "cpu"),
+    r"phases\.[^.]+\.optimizer\.(loss_scaling|nonfinite)": ("cuda", "cpu"),
 }
 BATCH_KEY = r"phases\.[^.]+\.batch(\.(micro|accumulation|replicas|device_iterations))?"
 FLAGS = {"device.ipu_model": "--ipu-model", "device.strict_memory": "--strict-memory"}

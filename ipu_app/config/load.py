@@ -6,6 +6,7 @@ addressed by its name (``phases.train.epochs=3``) or its place (``phases[0].epoc
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
@@ -117,7 +118,12 @@ def save_config(config: RunConfig, path: Path) -> None:
     plain = to_plain(config)
     for phase in plain["phases"].values():
         del phase["name"]
-    path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    draft = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with draft.open("w", encoding="utf-8") as file:
+        file.write(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True))
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, path)
 
 
 def _layers(path: Path, seen: Tuple[Path, ...]) -> List[Dict[str, Any]]:

@@ -22,7 +22,8 @@ class OptimizerConfig:
 
     ``lr`` None takes the global batch times ``lr_per_image``, whose default is arXiv 2106.03640's 2^-14.
     ``decay_rule``: weight decay on all but norms and proxies' scale and shift (``published_v1``), or on these
-    without the biases of squeeze-excite and classifier (``kernels``, EfficientNetV2's).
+    without the biases of squeeze-excite and classifier (``kernels``, EfficientNetV2's). ``nonfinite`` and
+    ``loss_scaling`` are for CPU and CUDA; the latter has an effect with float16 autocast only.
     """
 
     kind: str = option("rmsprop_tf", ", ".join(OPTIMIZERS))
@@ -37,7 +38,12 @@ class OptimizerConfig:
         "published_v1", "published_v1, or kernels: no biases of squeeze-excite and classifier"
     )
 
+    loss_scaling: str = option("fixed", "fixed, or auto: loss_scale is halved and doubled as needed")
+    nonfinite: str = option("stop", "updates that are no finite numbers: stop, or skip (leave them out)")
+
     def __post_init__(self) -> None:
+        one_of("optimizer.loss_scaling", self.loss_scaling, ("fixed", "auto"))
+        one_of("optimizer.nonfinite", self.nonfinite, ("stop", "skip"))
         one_of("optimizer.kind", self.kind, OPTIMIZERS)
         if self.lr is not None:
             at_least("optimizer.lr", self.lr, 0)

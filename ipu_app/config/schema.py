@@ -276,12 +276,16 @@ class TrackingConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A whole run: one model, one data set, one device, and phases in order."""
+    """A whole run: one model, one data set, one device, and phases in order.
+
+    ``checkpoint_minutes``: after so long there is a checkpoint inside an epoch, too (0: only after epochs).
+    """
 
     name: str = ""
     seed: int = 0
     runs_dir: str = "runs"
     keep_checkpoints: int = 2
+    checkpoint_minutes: float = 15.0
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
@@ -292,5 +296,6 @@ class RunConfig:
     def __post_init__(self) -> None:
         at_least("keep_checkpoints", self.keep_checkpoints, 1)
         file_name("name", self.name)
+        at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         if not self.phases:
             raise ValueError("phases={}: a run has at least one phase")

@@ -11,6 +11,7 @@ from ipu_app.runtime.base import Weights
 from ipu_app.settling.origin import Origin, find_checkpoint, run_dir_of
 from ipu_app.settling.weights_file import HEAD, initial_weights
 from ipu_app.training import checkpoint as checkpoints
+from ipu_app.training.rundir import RunDir, read_json
 from ipu_app.training.sinks import read_rows
 from ipu_app.training.trainer import PhaseSession
 
@@ -26,8 +27,19 @@ def load_resume(resume: Optional[Path]) -> Optional[Dict[str, Any]]:
     state = checkpoints.load_state(newest)
     state["runtime"]["model"] = checkpoints.load_weights(newest, averaged=False)
     rows = read_rows(run_dir_of(resume).metrics)
-    state["validated"] = any(r["kind"] == "val" and r["step"] == state["progress"]["step"] for r in rows)
+    step = state["progress"]["step"]
+    has_validation = any(row["kind"] == "val" and row["step"] == step for row in rows)
+    state["validated"] = has_validation or bool(state["progress"].get("calls"))
+    state["is_ended"] = _is_ended(run_dir_of(resume), step)
     return state
+
+
+def _is_ended(run_dir: RunDir, step: int) -> bool:
+    """Tell whether a run of so many steps got as far as its summary and report."""
+    try:
+        return run_dir.report.is_file() and read_json(run_dir.summary).get("steps") == step
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def first_weights(origin: Origin, session: PhaseSession) -> Optional[Weights]:
@@ -48,7 +60,7 @@ def check_weights(origin: Origin, weights: Mapping[str, Tensor], own: Mapping[st
     wrong = [n for n in names if n not in weights or n not in own or weights[n].shape != own[n].shape]
     if not wrong:
         return
-    option = f"resume={origin.resume}" if origin.resume else f"from={origin.from_run}"
+    option = f"{'resume' if origin.resume else 'from'}={run_dir_of(origin.run or Path()).path}"
     if all(name.startswith(HEAD) for name in wrong):
         theirs, ours = (len(found[f"{HEAD}bias"]) for found in (weights, own))
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import Iterator, List, Mapping, Tuple
 
 from ipu_app.build import Datasets, open_datasets
@@ -12,11 +11,10 @@ from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.connect import make_comm
 from ipu_app.distributed.world import detect_world
 from ipu_app.environment import read_environ
-from ipu_app.runs.first_weights import load_resume
+from ipu_app.runs.resumed import with_earlier_run
 from ipu_app.runtime.choose import choose_device
 from ipu_app.settling.data_facts import data_facts
 from ipu_app.settling.machine import Machine, look_around
-from ipu_app.settling.origin import read_earlier
 from ipu_app.settling.settle import Request, SettledRun, settle
 
 
@@ -28,12 +26,6 @@ def open_machine(request: Request, environ: Mapping[str, str]) -> Iterator[Tuple
     request.refuse_idle_settings(choice.kind)
     with make_comm(world, choice.kind) as comm:
         yield look_around(section, choice, comm, world=world, environ=environ), comm
-
-
-def with_earlier_run(request: Request) -> Request:
-    """Return the request with what the earlier run left that it continues or builds on."""
-    origin = read_earlier(request.origin)
-    return replace(request, origin=origin, progress=load_resume(origin.resume))
 
 
 def settle_with_images(request: Request, machine: Machine) -> Tuple[SettledRun, Datasets]:
@@ -55,8 +47,8 @@ def settled_config(request: Request, *, with_images: bool) -> Tuple[RunConfig, L
     A run for another machine, or for images that are elsewhere, is shown as far as it can be settled.
     """
     try:
-        with open_machine(request, read_environ()) as (machine, _):
-            request = with_earlier_run(request)
+        with open_machine(request, read_environ()) as (machine, comm):
+            request = with_earlier_run(request, comm)
             reason = "they were not named"
             if with_images:
                 try:

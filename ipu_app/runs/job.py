@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,18 +18,25 @@ from ipu_app.environment import read_environ, share_of_cores
 from ipu_app.inference.trained import describe_model_file
 from ipu_app.runs.evaluation import evaluate_resolutions, report_evaluations
 from ipu_app.runs.first_weights import first_weights
-from ipu_app.runs.here import open_machine, settle_with_images, with_earlier_run
+from ipu_app.runs.here import open_machine, settle_with_images
 from ipu_app.runs.host_rate import host_lines, images_per_s_of_one_worker
+from ipu_app.runs.lock import locked
 from ipu_app.runs.place import Place
 from ipu_app.runs.records import closing_lines, estimate_record, results, run_record, write_results
+from ipu_app.runs.resumed import held, take_along, with_earlier_run
+from ipu_app.runs.resuming import keep_config
 from ipu_app.runs.sessions import Sessions
+from ipu_app.runs.signals import Signals
 from ipu_app.runtime.base import Weights
+from ipu_app.runtime.torch_loader import explained_loading
 from ipu_app.settling.first_lines import first_lines, phase_lines
-from ipu_app.settling.origin import origin_record
+from ipu_app.settling.origin import origin_record, run_dir_of
 from ipu_app.settling.settle import Request, SettledRun
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.console import console_sink
-from ipu_app.training.rundir import RunDir, existing_run_dir, new_run_dir, write_json
+from ipu_app.training.durable import explained_writing, sync_file
+from ipu_app.training.pauses import Pauses
+from ipu_app.training.rundir import RunDir, new_run_dir, write_json
 from ipu_app.training.sinks import JsonlSink, Sink, Sinks, keep_rows_up_to
 from ipu_app.training.tracking import TensorboardSink, WandbSink, check_packages
 from ipu_app.training.trainer import PhaseSession, Progress, Trainer
@@ -45,9 +53,13 @@ def train(request: Request, *, dry_run: bool = False) -> int:
     environ, tracking = read_environ(), request.config.tracking
     build.apply_threads(request.config.device)
     check_packages(wandb=tracking.wandb, tensorboard=tracking.tensorboard)
-    with open_machine(request, environ) as (machine, comm):
+    with contextlib.ExitStack() as stack:
+        machine, comm = stack.enter_context(open_machine(request, environ))
         say: Callable[[str], None] = print if comm.is_root else _silent
-        request = with_earlier_run(request)
+        if not dry_run:
+            stack.enter_context(held(request.origin, comm, say))
+        signals = stack.enter_context(Signals())
+        request = with_earlier_run(request, comm)
         run, images = settle_with_images(request, machine)
         check_same(comm, build.facts_that_must_agree(run))
         if dry_run:
@@ -56,13 +68,16 @@ def train(request: Request, *, dry_run: bool = False) -> int:
             return 0
         sessions = Sessions(run, comm, images)
         weights = first_weights(run.origin, sessions.first)
-        for line in [*first_lines(run), *_host_lines(run, sessions.first, comm)]:
+        state, left = take_along(request.progress, sessions.first, fresh=run.origin.fresh_optimizer)
+        for line in [*first_lines(run), *left, *_host_lines(run, sessions.first, comm)]:
             say(line)
         run_dir = _open_run_dir(run.config, comm, run.origin.resume)
+        if comm.is_root and not run.origin.is_resumed:
+            stack.enter_context(locked(run_dir.path, say))
         say(f"run: {run_dir.path}")
-        job = _Job(run, run_dir, Place(machine.device, comm, environ), say)
+        job = _Job(run, run_dir, Place(machine.device, comm, environ), say, signals)
         origin = origin_record(run.origin) if comm.is_root else {}
-        job.run(sessions, request.progress, weights=weights, origin=origin)
+        job.run(sessions, state, weights=weights, origin=origin)
     return 0
 
 
@@ -87,6 +102,7 @@ class _Job:
     run_dir: RunDir
     place: Place
     say: Callable[[str], None]
+    signals: Signals
 
     @property
     def config(self) -> RunConfig:
@@ -117,12 +133,19 @@ class _Job:
         if comm.is_root:
             write_json(self.run_dir.model, {**file.to_dict(), "start": origin})
             self._introduce(sink, record, first)
+        clock, every_s = time.perf_counter, 60 * self.config.checkpoint_minutes
         trainer = Trainer(
-            session_for=sessions, comm=comm, sink=sink, save=self._save, clock=time.perf_counter
+            session_for=sessions,
+            comm=comm,
+            sink=sink,
+            save=self._save,
+            clock=clock,
+            pauses=Pauses(comm, clock, every_s=every_s, notice=self.signals),
         )
         phases = {phase.name: phase.epochs for phase in self.config.phases.values()}
         try:
-            summary = trainer.fit(phases, resume=state, weights=weights)
+            with explained_loading():
+                summary = trainer.fit(phases, resume=state, weights=weights)
         except BaseException:  # also where the user stops it
             sink.stop()
             raise
@@ -130,10 +153,12 @@ class _Job:
         rows = report_evaluations(sink, found, summary, self.config)
         record.update(results(summary, rows, file.classes))
         sink.close(record)
-        if comm.is_root:
-            write_results(self.run_dir, record, self.estimate)
-        for line in [*first.data_notes(), *closing_lines(record, summary, self.run_dir.path)]:
-            self.say(line)
+        try:
+            if comm.is_root:
+                write_results(self.run_dir, record, self.estimate)
+        finally:  # what was found is told, whatever can not be written
+            for line in [*first.data_notes(), *closing_lines(record, summary, self.run_dir.path)]:
+                self.say(line)
 
     def _introduce(self, sink: Sink, record: Dict[str, Any], session: PhaseSession) -> None:
         """Tell trackers what will run, and show them images as the model sees them."""
@@ -143,28 +168,34 @@ class _Job:
             sink.images("images after mixing", build.mixed_samples(session, phase))
 
     def _save(self, progress: Progress, state: Dict[str, Any]) -> None:
-        """Write the epoch's checkpoint and remove the oldest."""
+        """Write a checkpoint and remove the oldest; what the disk refuses ends the run in one line."""
         if not self.place.comm.is_root:
             return
-        checkpoints.save_checkpoint(
-            self.run_dir.checkpoints,
-            progress.total_epochs,
-            weights=state["weights"],
-            averaged=state["averaged"],
-            state={
-                "progress": asdict(progress),
-                "runtime": {key: value for key, value in state["runtime"].items() if key != "model"},
-                "average": state["average"],
-            },
-        )
-        checkpoints.prune(self.run_dir.checkpoints, self.config.keep_checkpoints)
+        folder = self.run_dir.checkpoints
+        name = checkpoints.checkpoint_name(progress.total_epochs, progress.calls)
+        before = checkpoints.newest_checkpoint(folder)
+        kept = f"the checkpoint {before.name} is kept" if before else "there is no older one"
+        plain = {key: value for key, value in state["runtime"].items() if key != "model"}
+        rest = {key: value for key, value in state.items() if key not in ("weights", "averaged", "runtime")}
+        with explained_writing(f"checkpoint {name}", kept):
+            if self.run_dir.metrics.is_file():
+                sync_file(self.run_dir.metrics)  # no checkpoint without the rows before it
+            checkpoints.save_checkpoint(
+                folder,
+                name,
+                weights=state["weights"],
+                averaged=state["averaged"],
+                state={**rest, "progress": asdict(progress), "runtime": plain},
+                config=to_plain(self.config),
+            )
+        checkpoints.prune(folder, self.config.keep_checkpoints)
 
     def _make_sink(self, state: Optional[Mapping[str, Any]]) -> Sink:
         if not self.place.comm.is_root:
             return Sink()
         tracking, run_dir = self.config.tracking, self.run_dir
         if state:
-            keep_rows_up_to(run_dir.metrics, state["progress"]["step"])
+            keep_rows_up_to(run_dir.metrics, state["progress"]["step"], validation=state["validated"])
         epochs = sum(phase.epochs for phase in self.config.phases.values())
         console = console_sink(epochs=epochs, clock=time.perf_counter)
         sinks: List[Sink] = [JsonlSink(run_dir.metrics), console]
@@ -185,7 +216,9 @@ def _silent(_: str) -> None:
 def _open_run_dir(config: RunConfig, comm: Comm, resume: Optional[Path]) -> RunDir:
     """Return the run's folder: the given one, or a new one that the root makes and names to the others."""
     if resume is not None:
-        return existing_run_dir(resume)
+        if comm.is_root:
+            keep_config(run_dir_of(resume), config, resume.name)
+        return run_dir_of(resume)
     path = ""
     if comm.is_root:
         run_dir = new_run_dir(build.runs_dir(config), build.run_name(config))

@@ -31,11 +31,15 @@ class StepKnobs:
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Sums over the samples of one batch of this instance; ``loss_sum`` is in nats."""
+    """Sums over the samples of one batch of this instance; ``loss_sum`` is in nats.
+
+    ``left_out``: updates that were not made, as they were no finite numbers; the sums are without them.
+    """
 
     loss_sum: float
     correct: float
     samples: int
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class EvalResult:
     samples: int
     labels: Tuple[int, ...] = ()
     predictions: Tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LeftBehind:
+    """What of a saved state can not be taken up: ``lost`` was learnt, ``anew`` begins from its start."""
+
+    lost: Tuple[str, ...] = ()
+    anew: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -133,8 +145,12 @@ class Runtime:
         """Take up a state that ``state_dict`` of the same kind of runtime returned."""
         raise NotImplementedError
 
+    def left_behind(self, state: Dict[str, Any]) -> LeftBehind:
+        """Return what ``load_state_dict`` would leave behind of a state, for instance of another device's."""
+        return LeftBehind()
+
     def close(self) -> None:
-        """Give the device back."""
+        """Give the device back, and end what loads for it."""
 
 
 def eval_result(labels: Tensor, loss: Tensor, rank: Tensor, prediction: Tensor) -> EvalResult:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
-from typing import List, Optional
+from typing import Iterator, List, Optional
 
 import torch
+
+from ipu_app.errors import RunFailed
 
 AMPERE = 8  # the first compute capability with bfloat16 in hardware (NVIDIA's CUDA programming guide)
 # folder, (limit, in use), name of the reclaimable file cache: a container's memory by cgroup 2, then 1
@@ -23,6 +26,20 @@ UNKNOWN_BYTES = 16e9  # assumed on hosts that do not say
 def has_bfloat16() -> bool:
     """Tell whether the current GPU computes in bfloat16 itself; torch also counts those that emulate it."""
     return torch.cuda.is_bf16_supported() and torch.cuda.get_device_capability()[0] >= AMPERE
+
+
+@contextlib.contextmanager
+def explained_memory(setting: str) -> Iterator[None]:
+    """Tell of memory that does not suffice in one line that names the setting to lower."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = " ".join(str(error).split())
+        if "out of memory" not in said and "can't allocate memory" not in said:
+            raise
+        raise RunFailed(
+            f"out of memory: less of phases.NAME.{setting} needs less; torch says: {said:.200}"
+        ) from error
 
 
 def settle_autocast(autocast: str, device: str) -> str:

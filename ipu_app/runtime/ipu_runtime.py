@@ -16,6 +16,7 @@ from ipu_app.runtime.base import (
     Batch,
     BatchResult,
     EvalResult,
+    LeftBehind,
     Runtime,
     RuntimeInfo,
     RuntimeParts,
@@ -28,7 +29,7 @@ from ipu_app.runtime.checked_loader import CheckedLoader
 from ipu_app.runtime.epoch_loader import EpochLoader
 from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
-from ipu_app.runtime.optimizers import ipu_optimizer
+from ipu_app.runtime.optimizers import ipu_optimizer, load_optimizer_state
 from ipu_app.runtime.poptorch_api import PopTorchApi
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
@@ -162,11 +163,19 @@ class IpuRuntime(Runtime):
         if self._trainer.isCompiled():
             self._trainer.copyWeightsToDevice()
         if state.get("optimizer", {}).get("ipu_state") is not None:
-            self._optimizer.load_state_dict(state["optimizer"])
-        self._sent = None  # the optimiser's groups hold the saved rate now, the device what it was made with
+            load_optimizer_state(self._optimizer, state["optimizer"])
+        self._sent = None  # the device may hold the saved settings
         self._random = state.get("random_ipu")
         if self._trainer.isCompiled():
             self._restore_random()
+
+    def left_behind(self, state: Dict[str, Any]) -> LeftBehind:
+        """Return what of a saved state can not be taken up here."""
+        optimizer, random = state.get("optimizer", {}), state.get("random_ipu")
+        is_torchs = bool(optimizer.get("state")) and optimizer.get("ipu_state") is None
+        lost = ("the optimiser's state, which is in torch's form",) if is_torchs else ()
+        same = random is not None and random["layout"] == self.info.description
+        return LeftBehind(lost, () if same or not optimizer else ("the random numbers",))
 
     def close(self) -> None:
         """Destroy both executors, which frees the IPUs, and end the loaders' processes."""

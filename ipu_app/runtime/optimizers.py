@@ -108,3 +108,16 @@ def torch_adamw(groups: Groups, spec: OptimizerSpec) -> Any:
 def ipu_adamw(optim: Any, groups: Groups, spec: OptimizerSpec) -> Any:
     """The same by PopTorch."""
     return optim.AdamW(groups, lr=spec.lr, eps=spec.eps, loss_scaling=spec.loss_scale)
+
+
+def load_optimizer_state(optimizer: Any, state: Dict[str, Any]) -> None:
+    """Take up an optimiser's saved state, but keep the settings that this one was made with.
+
+    Both torch and PopTorch would take the saved settings, too, and what is configured now had no effect.
+    """
+    own = [
+        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
+    ]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, own):
+        group.update(settings)

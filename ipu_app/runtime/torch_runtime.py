@@ -20,6 +20,7 @@ from ipu_app.runtime.base import (
     Batch,
     BatchResult,
     EvalResult,
+    LeftBehind,
     Runtime,
     RuntimeInfo,
     RuntimeParts,
@@ -29,8 +30,12 @@ from ipu_app.runtime.base import (
     eval_result,
 )
 from ipu_app.runtime.checked_loader import CheckedLoader
+from ipu_app.runtime.device_memory import explained_memory
+from ipu_app.runtime.finite import MOST_IN_A_ROW, LossScale, NonFinite, all_finite, first_bad_block
 from ipu_app.runtime.host_memory import keep_freed_memory
-from ipu_app.runtime.optimizers import torch_optimizer
+from ipu_app.runtime.optimizers import load_optimizer_state, torch_optimizer
+from ipu_app.runtime.random_stream import RandomStream
+from ipu_app.runtime.torch_loader import TorchLoader
 from pipelines.geometry import BatchGeometry
 
 _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -38,12 +43,18 @@ _AUTOCAST = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 @dataclass(frozen=True)
 class TorchSettings:
-    """``autocast``: off, bfloat16 or float16; float16 uses the optimiser's loss scale."""
+    """``autocast``: off, bfloat16 or float16; float16 uses the optimiser's loss scale.
+
+    ``nonfinite``: what becomes of an update that is no finite number, stop or skip; ``auto_loss_scale``: see
+    ``LossScale``.
+    """
 
     device: str = "cpu"
     autocast: str = "off"
     channels_last: bool = True
     compile: bool = False
+    nonfinite: str = "stop"
+    auto_loss_scale: bool = False
 
 
 class TorchRuntime(Runtime):
@@ -74,39 +85,51 @@ class TorchRuntime(Runtime):
         compiled = compat.compile_module if settings.compile else _unchanged
         self._sync = make_sync(compiled(self._train_graph))
         self._run_eval = compiled(self._eval_graph)
+        self._random = RandomStream(settings.device)
+        self._scale = LossScale(settings.auto_loss_scale and settings.autocast == "float16")
+        self._left_out_in_a_row = 0
+        self._loaders: List[TorchLoader] = []
 
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return torch's own loader over whole batches."""
         geometry = self.geometry if train else self.eval_geometry
         workers = self.num_workers(train=train)
-        loader: Iterable[Batch] = torch.utils.data.DataLoader(
+        loader = TorchLoader(
             dataset,
+            sampler,
             batch_size=geometry.samples_per_batch,
-            sampler=sampler,
-            num_workers=workers,
-            drop_last=True,
+            workers=workers,
             pin_memory=self._settings.device == "cuda",
-            persistent_workers=workers > 0,
         )
+        self._loaders.append(loader)
         return CheckedLoader(loader, dataset)
 
     def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
-        """Train on one batch; sums stay on the device until its end, so that CUDA is not waited for."""
+        """Train on one batch; NonFinite where an update is no finite number and must not be left out."""
         for group in self._optimizer.param_groups:
             group["lr"] = knobs.lr
-        scale = knobs.loss_scale if self._settings.autocast == "float16" else 1.0
         sums: List[Tensor] = []
+        left_out = 0
         micro_batches = self._micro_batches(batch, self.geometry)
         per_update = self.geometry.accumulation * self.geometry.replicas
-        for start in range(0, len(micro_batches), per_update):
-            sums.append(self._update(micro_batches[start : start + per_update], scale))
-        loss, correct = torch.stack(sums).sum(0).tolist()
-        return BatchResult(loss * self.geometry.micro_batch, correct, self.geometry.samples_per_batch)
+        with self._random, explained_memory("batch.torch_micro"):
+            for start in range(0, len(micro_batches), per_update):
+                found = self._update(micro_batches[start : start + per_update], knobs.loss_scale)
+                sums += [] if found is None else [found]
+                left_out += found is None
+            loss, correct = torch.stack(sums).sum(0).tolist() if sums else (0.0, 0.0)
+        samples = self.geometry.samples_per_batch
+        return BatchResult(
+            loss * self.geometry.micro_batch,
+            correct,
+            samples - left_out * samples // self.geometry.device_iterations,
+            left_out=left_out,
+        )
 
     def eval_batch(self, batch: Batch) -> EvalResult:
         """Classify one batch."""
         rows = []
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self._autocast(), explained_memory("batch.eval_micro"):
             for images, labels in self._micro_batches(batch[:2], self.eval_geometry):
                 rows.append(self._run_eval(images, labels))
         loss, rank, prediction = (torch.cat(parts).cpu() for parts in zip(*rows))
@@ -125,22 +148,40 @@ class TorchRuntime(Runtime):
         return {
             "model": self.weights(),
             "optimizer": _to_host(self._optimizer.state_dict()),
-            "random": torch.get_rng_state(),
-            **({"random_cuda": torch.cuda.get_rng_state()} if self._settings.device == "cuda" else {}),
+            "loss_scale": self._scale.state_dict(),
+            **self._random.state_dict(),
         }
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:
-        """Take up weights and, if they are torch's, optimiser and random state."""
+        """Take up weights and, if they are torch's, optimiser and random state.
+
+        The optimiser's settings stay those that it was made with: they are the configuration's.
+        """
         self._train_graph.model.load_state_dict(state["model"])
         if state.get("optimizer", {}).get("state") and "ipu_state" not in state["optimizer"]:
-            self._optimizer.load_state_dict(state["optimizer"])
-        if "random" in state:
-            torch.set_rng_state(state["random"])
-        if "random_cuda" in state and self._settings.device == "cuda":
-            torch.cuda.set_rng_state(state["random_cuda"])
+            load_optimizer_state(self._optimizer, state["optimizer"])
+        self._scale.load_state_dict(state.get("loss_scale", {}))
+        self._random.load_state_dict(state)
 
-    def _update(self, micro_batches: List[Batch], scale: float) -> Tensor:
-        """One weight update; returns (sum of micro-batch losses, sum of correct) on the device."""
+    def left_behind(self, state: Dict[str, Any]) -> LeftBehind:
+        """Return what of a saved state can not be taken up here."""
+        optimizer = state.get("optimizer", {})
+        lost = ("the optimiser's state, which is in PopTorch's form",) if "ipu_state" in optimizer else ()
+        drawn = "random_cuda" if self._settings.device == "cuda" else "random"
+        begins_anew = () if not state.get("optimizer") or drawn in state else ("the random numbers",)
+        return LeftBehind(lost, begins_anew)
+
+    def close(self) -> None:
+        """End the loaders' processes."""
+        for loader in self._loaders:
+            loader.close()
+
+    def _update(self, micro_batches: List[Batch], configured_scale: float) -> Optional[Tensor]:
+        """One weight update; returns (sum of micro-batch losses, sum of correct) on the device.
+
+        None: the update was no finite number, and was left out.
+        """
+        scale = self._scale.now(configured_scale) if self._settings.autocast == "float16" else 1.0
         self._optimizer.zero_grad(set_to_none=True)
         sums = torch.zeros(2, device=self._settings.device)
         for index, micro_batch in enumerate(micro_batches, start=1):
@@ -150,10 +191,27 @@ class TorchRuntime(Runtime):
                 (loss * (scale / len(micro_batches))).backward()
             sums += torch.stack((loss.detach(), correct))
         self._sync.finish()
+        gradients = [p.grad for p in self._params if p.grad is not None]
+        if not all_finite(gradients):
+            self._leave_out(micro_batches)
+            return None
         if scale != 1.0:
-            torch._foreach_div_([p.grad for p in self._params if p.grad is not None], scale)
+            torch._foreach_div_(gradients, scale)
         self._optimizer.step()
+        self._scale.grow()
+        self._left_out_in_a_row = 0
         return sums
+
+    def _leave_out(self, micro_batches: List[Batch]) -> None:
+        """Decide on an update that is no finite number: its gradients, and so this, are the job's."""
+        self._left_out_in_a_row += 1
+        if self._scale.can_shrink():
+            return
+        if self._settings.nonfinite == "skip" and self._left_out_in_a_row < MOST_IN_A_ROW:
+            return
+        where = first_bad_block(self._train_graph, micro_batches[-1], self._autocast())
+        times = f"{self._left_out_in_a_row} updates in a row" if self._left_out_in_a_row > 1 else "an update"
+        raise NonFinite(f"{times} would be no finite numbers: first the {where}")
 
     def _micro_batches(self, batch: Batch, geometry: BatchGeometry) -> List[Batch]:
         device = self._settings.device

@@ -16,14 +16,16 @@ from ipu_app.settling.phase_estimates import phase_plan
 from pipelines.geometry import BatchGeometry
 
 
-def torch_settings(config: RunConfig, device: str) -> TorchSettings:
-    """Return the settings of a runtime on CPU or CUDA."""
+def torch_settings(config: RunConfig, phase: PhaseConfig, device: str) -> TorchSettings:
+    """Return the settings of a phase's runtime on CPU or CUDA."""
     section = config.device
     return TorchSettings(
         device=device,
         autocast=settle_autocast(section.autocast, device),
         channels_last=section.channels_last,
         compile=section.compile,
+        nonfinite=phase.optimizer.nonfinite,
+        auto_loss_scale=phase.optimizer.loss_scaling == "auto",
     )
 
 
@@ -50,5 +52,5 @@ def describe_device(
 ) -> RuntimeInfo:
     """Return what the phase's runtime will say it is; ``api`` is PopTorch, for IPUs."""
     if api is None:
-        return describe_torch(torch_settings(config, device), geometry)
+        return describe_torch(torch_settings(config, phase, device), geometry)
     return describe_ipu(api, phase_plan(phase), geometry, ipu_settings(config, phase))

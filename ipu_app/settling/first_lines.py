@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import List
 
 from ipu_app.models.parity import parity_warnings
+from ipu_app.settling.origin import run_dir_of
 from ipu_app.settling.phase_estimates import configured_spec, memory_problem
 from ipu_app.settling.phases import SettledPhase
 from ipu_app.settling.settle import SettledRun
@@ -52,8 +53,8 @@ def _origin_lines(run: SettledRun) -> List[str]:
     origin = run.origin
     lines = [f"init: {origin.init} sets {' '.join(origin.settings)}"] if origin.settings else []
     if origin.from_run:
-        lines.append(f"start: {origin.earlier.weights} of {origin.from_run}")
-    return lines
+        lines.append(f"start: {origin.earlier.weights} of {run_dir_of(origin.from_run).path}")
+    return [*lines, *origin.earlier.notes]
 
 
 def _class_lines(run: SettledRun) -> List[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
@@ -16,11 +16,15 @@ from ipu_app.training.trainer import Progress
 
 @dataclass(frozen=True)
 class EarlierRun:
-    """What an earlier run's folder says of it: resolution of its first phase (pixels), classes, weights."""
+    """What an earlier run's folder says of it: resolution of its first phase (pixels), classes, weights.
+
+    ``notes`` are to be said: damaged checkpoints, changed settings.
+    """
 
     trained_at: Optional[int] = None
     classes: Tuple[str, ...] = ()
     weights: str = ""
+    notes: Tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class Origin:
     """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights.
 
     ``settings`` are those that the file of weights brought with it, for the first lines of the run;
-    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on.
+    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. ``fresh_optimizer``: a
+    resumed run may leave the optimiser's state behind.
     """
 
     resume: Optional[Path] = None
@@ -37,6 +42,7 @@ class Origin:
     reset_head: bool = False
     settings: Tuple[str, ...] = ()
     earlier: EarlierRun = EarlierRun()
+    fresh_optimizer: bool = False
 
     @property
     def is_resumed(self) -> bool:
@@ -64,19 +70,46 @@ def read_earlier(origin: Origin) -> Origin:
     return replace(origin, earlier=earlier)
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the newest checkpoint of a run's folder, or the checkpoint itself where that is given."""
-    if (path / "state.json").is_file():
-        return path
-    newest = checkpoints.newest_checkpoint(existing_run_dir(path).checkpoints)
-    if newest is None:
+def locate(path: Path, names: Sequence[str] = checkpoints.ALL_FILES) -> checkpoints.Found:
+    """Return the newest whole checkpoint of a run's folder, or the one that is given, once it is checked.
+
+    Only those of ``names`` need to be whole. ValueError, which names the file, where none is.
+    """
+    if is_checkpoint(path):
+        problem = checkpoints.damage(path, names)
+        if problem:
+            raise ValueError(f"checkpoint {problem}")
+        return checkpoints.Found(path, ())
+    found = checkpoints.newest_whole(existing_run_dir(path).checkpoints, names)
+    if found is None:
         raise ValueError(f"run={path}: it has no finished checkpoint yet")
-    return newest
+    return found
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether this is a checkpoint's folder rather than a run's."""
+    return checkpoints.is_name(path.name) and path.is_dir() and not (path / "config.yaml").is_file()
+
+
+def located(origin: Origin) -> Tuple[Origin, Tuple[str, ...]]:
+    """Return the origin with its run's checkpoint in place of the run, and lines on damaged ones."""
+    if origin.resume is not None:
+        found = locate(origin.resume)
+        return replace(origin, resume=found.path), found.notes
+    if origin.from_run is not None:
+        found = locate(origin.from_run, (checkpoints.AVERAGED, checkpoints.WEIGHTS))
+        return replace(origin, from_run=found.path), found.notes
+    return origin, ()
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the newest whole checkpoint of a run's folder, or the checkpoint itself where that is given."""
+    return path if is_checkpoint(path) else locate(path).path
 
 
 def run_dir_of(path: Path) -> RunDir:
     """Return the run's folder of a run or of one of its checkpoints."""
-    return existing_run_dir(path.parent.parent if (path / "state.json").is_file() else path)
+    return existing_run_dir(path.parent.parent if is_checkpoint(path) else path)
 
 
 def origin_record(origin: Origin) -> Dict[str, Any]:
@@ -95,10 +128,10 @@ def origin_record(origin: Origin) -> Dict[str, Any]:
         found = find_checkpoint(origin.from_run)
         return {
             "kind": "from",
-            "path": str(origin.from_run),
+            "path": str(run_dir_of(origin.from_run).path),
             "run": run_dir_of(origin.from_run).path.resolve().name,
             "checkpoint": found.name,
-            "epoch": int(checkpoints.load_state(found)["progress"]["total_epochs"]),
+            "epoch": checkpoints.epoch_of(found),
             "weights": checkpoints.describe_weights(found, averaged=True),
             "sha256": _sha256(found / "averaged.safetensors"),
         }

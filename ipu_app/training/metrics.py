@@ -29,6 +29,7 @@ class TrainMeter:
             self.bad_calls += 1
             self.bad_in_a_row += 1
             return
+        self.bad_calls += result.left_out
         self.bad_in_a_row = 0
         self.loss_sum += result.loss_sum
         self.correct += result.correct
@@ -44,6 +45,16 @@ class TrainMeter:
         sums = [self.loss_sum, self.correct, self.samples, self.bad_calls, self.has_diverged]
         self.loss_sum, self.correct, self.samples, self.bad_calls = 0.0, 0.0, 0, 0
         return [float(value) for value in sums]
+
+    def state(self) -> List[float]:
+        """Return what is added up and not reported yet, for a checkpoint inside an epoch."""
+        sums = [self.loss_sum, self.correct, self.samples, self.bad_calls, self.bad_in_a_row]
+        return [float(value) for value in sums]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Take up what ``state`` returned, or the sum of it over several instances."""
+        self.loss_sum, self.correct = state[0], state[1]
+        self.samples, self.bad_calls, self.bad_in_a_row = (int(value) for value in state[2:5])
 
 
 @dataclass
@@ -65,6 +76,15 @@ class RateMeter:
         if self.calls > 1:
             self.images += images
             self.seconds += seconds
+
+    def state(self) -> List[float]:
+        """Return [images, seconds] so far, for a checkpoint."""
+        return [float(self.images), self.seconds]
+
+    def restore(self, state: Sequence[float]) -> None:
+        """Go on from what ``state`` returned; the next call compiles again, and is left out again."""
+        self.images, self.seconds = int(state[0]), float(state[1])
+        self._reported_images, self._reported_seconds = self.images, self.seconds
 
     def per_s(self) -> Optional[float]:
         """Return images/s over the whole phase; None before its second call."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
@@ -47,7 +48,7 @@ def _accuracy(axes: Any, train: Rows, val: Rows) -> None:
     axes.plot(*_points(val, "top1", 100), "o-", color=_VAL, ms=4)
     axes.set_ylabel("top-1 accuracy [%]")
     axes.set_ylim(0, 101)
-    if val:
+    if val and val[-1].get("top1") is not None:
         axes.annotate(
             f"{100 * val[-1]['top1']:.2f} %",
             (val[-1]["epoch"], 100 * val[-1]["top1"]),
@@ -93,4 +94,6 @@ def _of(rows: Rows, kind: str) -> List[Mapping[str, Any]]:
 
 
 def _points(rows: Rows, key: str, scale: float = 1.0) -> List[List[float]]:
-    return [[row["epoch"] for row in rows], [scale * row[key] for row in rows]]
+    """Rows without this number, which was none (NaN), leave a gap."""
+    values = [row.get(key) for row in rows]
+    return [[row["epoch"] for row in rows], [math.nan if v is None else scale * v for v in values]]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping
+
+from ipu_app.training.durable import strict_json, write_text
 
 
 @dataclass(frozen=True)
@@ -85,9 +86,7 @@ def existing_run_dir(path: Path) -> RunDir:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON beside and move it into place, so that a reader never sees half of it."""
-    draft = path.with_suffix(".part")
-    draft.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(draft, path)
+    write_text(path, strict_json(data, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Dict[str, Any]:

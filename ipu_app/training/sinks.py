@@ -8,7 +8,6 @@ process's training.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -16,6 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from torch import Tensor
 
 from ipu_app.runtime.base import BatchResult
+from ipu_app.training.durable import explained_writing, strict_json, write_text
 
 Row = Mapping[str, Any]
 
@@ -107,26 +107,45 @@ class JsonlSink(Sink):
 
     def row(self, row: Row) -> None:
         """Write one line."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        with explained_writing(self._path.name, "checkpoints are kept"), self._path.open("ab") as file:
+            file.write((strict_json(row) + "\n").encode("utf-8"))
 
 
 def read_rows(path: Path) -> List[Dict[str, Any]]:
-    """Return the rows of a ``metrics.jsonl``; a half-written last line is left out."""
-    rows: List[Dict[str, Any]] = []
-    if not path.is_file():
-        return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return rows
+    """Return the rows of a ``metrics.jsonl``; a damaged line costs that line."""
+    return [row for row in map(_row_of, _lines(path)) if row is not None]
 
 
-def keep_rows_up_to(path: Path, step: int) -> None:
-    """Drop the rows after ``step`` and those of the run's end: a resumed run writes them again."""
-    rows = [row for row in read_rows(path) if row["step"] <= step and row["kind"] != "evaluate"]
-    draft = path.with_suffix(".part")
-    draft.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    os.replace(draft, path)
+def damaged_lines(path: Path) -> int:
+    """Return how many lines of a ``metrics.jsonl`` are no rows; the last may be one that was cut off."""
+    return sum(_row_of(line) is None for line in _lines(path)[:-1])
+
+
+def _lines(path: Path) -> List[bytes]:
+    return [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.is_file() else []
+
+
+def _row_of(line: bytes) -> Optional[Dict[str, Any]]:
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    is_row = isinstance(row, dict) and isinstance(row.get("kind"), str)
+    numbers = is_row and all(_is_number(row.get(key)) for key in ("step", "epoch"))
+    return row if numbers else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def keep_rows_up_to(path: Path, step: int, *, validation: bool = True) -> None:
+    """Drop the rows after ``step`` and those of the run's end: a resumed run writes them again.
+
+    ``validation`` False: that of this very step will be done anew, too.
+    """
+    kept = [row for row in read_rows(path) if row["step"] <= step and row["kind"] != "evaluate"]
+    if not validation:
+        kept = [row for row in kept if row["kind"] != "val" or row["step"] < step]
+    with explained_writing(path.name):
+        write_text(path, "".join(strict_json(row) + "\n" for row in kept))

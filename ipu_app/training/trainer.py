@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Protocol, Sequence
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Protocol, Sequence
 
-import torch
 from torch import Tensor
 
 from ipu_app.data.sampling import InstanceSampler
-from ipu_app.errors import RunFailed
-from ipu_app.runtime.base import Batch, Runtime, StepKnobs
+from ipu_app.errors import RunFailed, RunStopped
+from ipu_app.runtime.base import Batch, BatchResult, Runtime, StepKnobs
 from ipu_app.training.averaging import WeightAverage
 from ipu_app.training.curves import Curve
+from ipu_app.training.divergence import are_finite, divergence
 from ipu_app.training.metrics import (
     Confusion,
     EvalMeter,
-    RateMeter,
     TrainMeter,
     all_confusion,
     eval_means,
     train_means,
 )
+from ipu_app.training.pauses import NoNotice, Pauses
+from ipu_app.training.run_clock import RunClock
 from ipu_app.training.sinks import CallState, Sink
 
 Clock = Callable[[], float]
+BAD_WEIGHTS = "weights are no finite numbers any more"
+LOADER_S = 0.5  # how long a notice may take to arrive here after it has ended a loading process
 
 
 class Collective(Protocol):
@@ -61,9 +64,9 @@ class PhaseSession:
     logs_per_epoch: int = 4
     validate_every: int = 1
 
-    def set_epoch(self, epoch: int) -> None:
-        """Select the order of an epoch of this phase, from 0."""
-        self.train_order.set_epoch(epoch)
+    def set_epoch(self, epoch: int, calls: int = 0) -> None:
+        """Select the order of an epoch of this phase, from 0; ``calls`` of it are done already."""
+        self.train_order.set_epoch(epoch, calls)
 
     @property
     def calls_per_epoch(self) -> int:
@@ -82,12 +85,16 @@ class PhaseSession:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: finished phases, finished epochs of the phase and of the run, weight updates."""
+    """How far a run is: finished phases, finished epochs of the phase and of the run, weight updates.
+
+    ``calls``: runtime calls of the epoch that is running, 0 between two.
+    """
 
     phase: int = 0
     epoch: int = 0
     total_epochs: int = 0
     step: int = 0
+    calls: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,11 +127,11 @@ class Trainer:
         sink: Sink,
         save: Callable[[Progress, Dict[str, Any]], None],
         clock: Clock,
+        pauses: Optional[Pauses] = None,
     ) -> None:
         self._session_for, self._comm, self._sink = session_for, comm, sink
-        self._save, self._clock = save, clock
-        self._rates: Dict[str, RateMeter] = {}
-        self._start_s = self._warm_s = clock()
+        self._write, self._time = save, RunClock(clock)
+        self._pauses = pauses or Pauses(comm, clock, every_s=0, notice=NoNotice())
         self._val: Dict[str, float] = {}
         self._confusion: Confusion = {}
         self._rate_label, self._num_classes = "", 0
@@ -138,11 +145,13 @@ class Trainer:
     ) -> RunSummary:
         """Train phases (name -> epochs) in order; return the run's summary.
 
-        ``resume`` is what ``save`` was given, and continues there; with ``validated`` False it was not yet
-        known how good that epoch is, which is found out first. ``weights`` start the first phase.
-        RunFailed where the loss or the weights are no finite numbers any more.
+        ``resume`` is what ``save`` was given, and continues there, be it inside an epoch; with ``validated``
+        False it was not yet known how good that epoch is, which is found out first. ``weights`` start the
+        first phase. RunFailed where the loss or the weights are no finite numbers any more; RunStopped, with
+        all that was done saved, where a signal asks for the end.
         """
         progress = Progress(**resume["progress"]) if resume else Progress()
+        self._time.load_state_dict(resume or {})
         for index, (name, epochs) in enumerate(phases.items()):
             if index < progress.phase:
                 continue
@@ -159,92 +168,145 @@ class Trainer:
 
     def _run_phase(self, session: PhaseSession, progress: Progress, carried: Any, resume: Any) -> Any:
         average = WeightAverage(session.averaging)
-        if resume and progress.epoch > 0:
+        if resume and (progress.epoch > 0 or progress.calls > 0):
             session.runtime.load_state_dict(resume["runtime"])
             average.load_state_dict(resume["average"], session.runtime.weights())
         elif carried is not None:
             session.runtime.load_state_dict({"model": carried})
-        self._rate_label, self._rates[session.name] = session.runtime.info.rate_label, RateMeter()
+        self._rate_label = session.runtime.info.rate_label
+        self._time.begin(session.name)
         weights = average.weights() if average.state_dict() else session.runtime.weights()
         if resume and not resume.get("validated", True) and _is_validated(session, progress):
             self._validate(session, progress, weights)
+        meter = TrainMeter()
+        if resume and progress.calls and self._comm.rank == 0:  # the sums of all instances: one takes them
+            meter.restore(resume["meter"])
         for epoch in range(progress.epoch, session.epochs):
-            session.set_epoch(epoch)
-            progress = self._run_epoch(session, progress)
-            weights = self._finish_epoch(session, progress, average)
+            session.set_epoch(epoch, progress.calls)
+            with self._pauses.notice.deferred():
+                progress = self._run_epoch(session, progress, meter, average)
+                weights = self._finish_epoch(session, progress, average)
+                self._stop_if_asked(progress)
+            if _is_validated(session, progress):
+                self._validate(session, progress, weights)
+            meter = TrainMeter()
         return replace(progress, phase=progress.phase + 1, epoch=0), weights
 
-    def _run_epoch(self, session: PhaseSession, progress: Progress) -> Progress:
-        meter, rate, total = TrainMeter(), self._rates[session.name], session.calls_per_epoch
+    def _run_epoch(
+        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: WeightAverage
+    ) -> Progress:
+        total = session.calls_per_epoch
         log_points = _log_points(total, session.logs_per_epoch)
-        images = session.runtime.geometry.samples_per_batch * self._comm.size
-        started = self._clock()
-        for done, batch in enumerate(session.train_loader, start=1):
+        started = self._time.now()
+        for done, batch in enumerate(self._batches(session), start=progress.calls + 1):
             epoch = progress.epoch + (done - 1) / total
             knobs = StepKnobs(session.curve.lr(epoch), session.loss_scale)
-            result = session.runtime.train_batch(batch, knobs)
+            result = self._call(session, progress, batch, knobs)
             meter.add(result)
-            progress = replace(progress, step=progress.step + session.updates_per_batch)
-            now = self._clock()
+            progress = replace(progress, step=progress.step + session.updates_per_batch, calls=done)
+            now = self._time.now()
             started, seconds = now, now - started
-            rate.add(images, seconds)
-            self._warm_s = now if rate.calls == 1 else self._warm_s
+            state = self._call_state(session, progress, result, seconds)
             if done in log_points:
                 self._report_train(session, progress, meter, epoch + 1 / total, knobs)
-            state = CallState(
-                phase=session.name,
-                epoch=progress.total_epochs + 1,
-                done=done,
-                total=total,
-                time_s=now - self._start_s,
-                result=result,
-                images=images,
-                seconds=seconds if rate.calls > 1 else None,
-                left_s=self._left_s(now, rate.calls, (session.epochs - progress.epoch) * total - done),
-            )
             self._sink.step(state)
-        return replace(progress, epoch=progress.epoch + 1, total_epochs=progress.total_epochs + 1)
+            self._pause(session, progress, meter, average)
+        if progress.calls < total:  # the loader ended with a notice, and so does the run
+            self._pause(session, progress, meter, average)
+        return replace(progress, epoch=progress.epoch + 1, total_epochs=progress.total_epochs + 1, calls=0)
 
-    def _left_s(self, now: float, calls: int, calls_left: int) -> Optional[float]:
-        """Return the seconds that a phase still takes; what was between its calls is spread over them."""
-        return (now - self._warm_s) / (calls - 1) * calls_left if calls > 1 else None
+    def _batches(self, session: PhaseSession) -> Iterator[Batch]:
+        """Yield the epoch's batches. A notice may reach the loading processes, too, and end them first."""
+        try:
+            yield from session.train_loader
+        except Exception:
+            if not self._pauses.notice.wait(LOADER_S):
+                raise
+
+    def _call(self, session: PhaseSession, progress: Progress, batch: Batch, knobs: StepKnobs) -> BatchResult:
+        try:
+            return session.runtime.train_batch(batch, knobs)
+        except ArithmeticError as error:  # an update that is no finite number
+            raise _failed(session, progress, str(error)) from error
+
+    def _call_state(
+        self, session: PhaseSession, progress: Progress, result: BatchResult, seconds: float
+    ) -> CallState:
+        """Count a call and return what the sinks are told of it."""
+        total, done = session.calls_per_epoch, progress.calls
+        images = session.runtime.geometry.samples_per_batch * self._comm.size
+        counted = self._time.count(session.name, images, seconds)
+        return CallState(
+            phase=session.name,
+            epoch=progress.total_epochs + 1,
+            done=done,
+            total=total,
+            time_s=self._time.elapsed_s(),
+            result=result,
+            images=images,
+            seconds=counted,
+            left_s=self._time.left_s(session.name, (session.epochs - progress.epoch) * total - done),
+        )
+
+    def _pause(
+        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: WeightAverage
+    ) -> None:
+        """Write the state inside an epoch, if it is time or the run is to end; not after its last call."""
+        pause = self._pauses.after_call()
+        if not (pause.save or pause.signal) or progress.calls == session.calls_per_epoch:
+            return
+        state = session.runtime.state_dict()
+        if not are_finite(state["model"]):
+            raise _failed(session, progress, BAD_WEIGHTS)
+        averaged = average.weights() if average.state_dict() else state["model"]
+        sums = self._comm.all_sum(meter.state())
+        self._save(progress, state, averaged, average, {"meter": sums, "of_calls": session.calls_per_epoch})
+        self._stop_if_asked(progress)
+
+    def _save(
+        self,
+        progress: Progress,
+        state: Dict[str, Any],
+        averaged: Dict[str, Tensor],
+        average: WeightAverage,
+        inside: Mapping[str, Any],
+    ) -> None:
+        """Hand out all that resuming takes; ``inside`` is what only a state inside an epoch has."""
+        self._pauses.notice.saving()
+        kept = {"weights": state["model"], "averaged": averaged, "average": average.state_dict()}
+        self._write(progress, {**kept, "runtime": state, **self._time.state_dict(), **inside})
+        self._pauses.saved()
+
+    def _stop_if_asked(self, progress: Progress) -> None:
+        if self._pauses.signal:
+            raise RunStopped(self._pauses.signal, f"all {progress.step} steps are saved; go on with --resume")
 
     def _report_train(
         self, session: PhaseSession, progress: Progress, meter: TrainMeter, epoch: float, knobs: StepKnobs
     ) -> None:
         sums = self._comm.all_sum(meter.drain())
         if sums[-1] > 0:
-            raise RunFailed(_divergence(session, progress, "the loss is no finite number any more"))
+            raise _failed(session, progress, "the loss is no finite number any more")
         row = self._row("train", session, progress, epoch, train_means(sums))
-        row.update(lr=knobs.lr, images_per_s=self._rates[session.name].drain())
+        row.update(lr=knobs.lr, images_per_s=self._time.rates[session.name].drain())
         self._sink.row(row)
 
     def _finish_epoch(
         self, session: PhaseSession, progress: Progress, average: WeightAverage
     ) -> Dict[str, Tensor]:
-        """Sample the weights, save, validate with the average; return the weights for the next phase.
+        """Sample the weights and save; return the weights for validation and for the next phase.
 
-        Validation comes last, as it may fail: it compiles another graph, and needs memory for it.
+        Validation comes after, as it may fail: it compiles another graph, and needs memory for it.
         """
         state = session.runtime.state_dict()
         weights = state["model"]
-        if not _are_finite(weights):
+        if not are_finite(weights):
             before = replace(progress, total_epochs=progress.total_epochs - 1)
-            raise RunFailed(_divergence(session, before, "weights are no finite numbers any more"))
+            raise _failed(session, before, BAD_WEIGHTS)
         if session.averaging > 0:
             average.add(weights)
             weights = average.weights()
-        self._save(
-            progress,
-            {
-                "weights": state["model"],
-                "averaged": weights,
-                "runtime": state,
-                "average": average.state_dict(),
-            },
-        )
-        if _is_validated(session, progress):
-            self._validate(session, progress, weights)
+        self._save(progress, state, weights, average, {})
         return weights
 
     def _validate(self, session: PhaseSession, progress: Progress, weights: Dict[str, Tensor]) -> None:
@@ -265,7 +327,7 @@ class Trainer:
             "phase": session.name,
             "epoch": round(run_epoch, 4),
             "step": progress.step,
-            "time_s": round(self._clock() - self._start_s, 3),
+            "time_s": round(self._time.elapsed_s(), 3),
             **means,
         }
 
@@ -275,11 +337,11 @@ class Trainer:
             val=self._val,
             confusion=all_confusion(self._confusion, self._num_classes, comm.all_sum, comm.size),
             weights=weights,
-            images_per_s={name: rate.per_s() for name, rate in self._rates.items()},
+            images_per_s={name: rate.per_s() for name, rate in self._time.rates.items()},
             rate_label=self._rate_label,
             epochs=progress.total_epochs,
             steps=progress.step,
-            train_seconds=self._clock() - self._start_s,
+            train_seconds=self._time.elapsed_s(),
         )
 
 
@@ -298,20 +360,8 @@ def _is_validated(session: PhaseSession, progress: Progress) -> bool:
     return progress.epoch >= session.epochs or progress.epoch % session.validate_every == 0
 
 
-def _are_finite(weights: Mapping[str, Tensor]) -> bool:
-    return all(bool(torch.isfinite(value).all()) for value in weights.values() if value.is_floating_point())
-
-
-def _divergence(session: PhaseSession, progress: Progress, what: str) -> str:
-    """Return one line on a training that came to nothing: where, what to try, what is left."""
-    done = progress.total_epochs
-    kept = f"the checkpoint of epoch {done} is kept" if done else "no epoch was finished"
-    section = f"phases.{session.name}"
-    return (
-        f"{section}: {what} in epoch {done + 1}, by step {progress.step}; try a lower "
-        f"{section}.optimizer.lr; with half precision also another {section}.optimizer.loss_scale, or more "
-        f"bits ({section}.pipeline.precision=16.32 or 32.32; on GPUs and CPUs device.autocast=off); {kept}"
-    )
+def _failed(session: PhaseSession, progress: Progress, what: str) -> RunFailed:
+    return RunFailed(divergence(session.name, progress.total_epochs, progress.step, what))
 
 
 def _log_points(total: int, count: int) -> List[int]:
