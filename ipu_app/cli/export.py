@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 HELP = "write a finished run's network as safetensors, TorchScript or ONNX"
@@ -33,6 +34,8 @@ def run(args: argparse.Namespace) -> int:
     from ipu_app.inference.trained import load_trained
 
     trained = load_trained(Path(args.run), averaged=not args.raw)
+    for note in trained.notes:
+        print(note, file=sys.stderr)
     lines = export(
         trained,
         Path(args.out) if args.out else Path(args.run) / "export",

@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     from ipu_app.inference.trained import load_trained
 
     trained = load_trained(Path(args.run), averaged=not args.raw)
+    for note in trained.notes:
+        print(note, file=sys.stderr)
     images = find_images(args.images)
     with open_classifier(trained, Path(args.run), device=args.device, number=len(images)) as classifier:
         if args.device == "ipu":

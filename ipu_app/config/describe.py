@@ -16,6 +16,7 @@ MEANINGS: Dict[str, str] = {
     "seed": "of initial weights, order and augmentation",
     "runs_dir": "folder in which runs are made",
     "keep_checkpoints": "how many of the newest checkpoints stay",
+    "checkpoint_minutes": "checkpoints inside an epoch, so often; 0: only after epochs",
     "model.name": "b0 to b7, v2-b0 to v2-b3, v2-s, v2-m, v2-l, v2-xl, or cifar",
     "model.group_size": "channels per group of the spatial convolutions; 1 is depthwise",
     "model.expand_ratio": "null: b0 to b7 6 for groups of 1, 4 for 16; else by equal multiply-adds",

@@ -11,7 +11,7 @@ from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import LogitsGraph, Preprocess
 from ipu_app.runtime.base import Weights
-from ipu_app.settling.origin import find_checkpoint, run_dir_of
+from ipu_app.settling.origin import locate, run_dir_of
 from ipu_app.settling.settle import SettledRun
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.rundir import read_json, write_json
@@ -100,11 +100,15 @@ def load_model_file(path: Path) -> ModelFile:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A run's network: its description, its weights, and in words which weights they are."""
+    """A run's network: its description, its weights, and in words which weights they are.
+
+    ``notes`` name newer checkpoints that are damaged.
+    """
 
     file: ModelFile
     weights: Weights
     origin: str
+    notes: Tuple[str, ...] = ()
 
     def logits_graph(self) -> LogitsGraph:
         """Return the network with its input's normalisation, ready to classify uint8 images."""
@@ -114,10 +118,11 @@ class TrainedModel:
 
 
 def load_trained(path: Path, *, averaged: bool = True) -> TrainedModel:
-    """Return the newest model of a run, or the one of a checkpoint where that is given."""
-    checkpoint = find_checkpoint(path)
+    """Return the newest whole model of a run, or the one of a checkpoint where that is given."""
+    checkpoint, notes = locate(path, (checkpoints.AVERAGED if averaged else checkpoints.WEIGHTS,))
     return TrainedModel(
         load_model_file(run_dir_of(path).model),
         checkpoints.load_weights(checkpoint, averaged=averaged),
         checkpoints.describe_weights(checkpoint, averaged=averaged),
+        notes,
     )

@@ -147,6 +147,7 @@ def validate_at(
         samples=int(means["samples"]),
         weights=trained.origin,
         notes=(
+            *trained.notes,
             *_subset_notes(config, len(dataset)),
             *data_problems({"val": dataset}),
             *skipped_notes({"val": dataset}, comm.all_sum),

@@ -25,6 +25,9 @@ def load_resume(resume: Optional[Path]) -> Optional[Dict[str, Any]]:
         return None
     newest = find_checkpoint(resume)
     state = checkpoints.load_state(newest)
+    for key in ("progress", "runtime", "average"):
+        if not isinstance(state.get(key), dict):
+            raise ValueError(f"{newest / checkpoints.TREE}: damaged (no {key} in it)")
     state["runtime"]["model"] = checkpoints.load_weights(newest, averaged=False)
     rows = read_rows(run_dir_of(resume).metrics)
     step = state["progress"]["step"]

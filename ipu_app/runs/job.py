@@ -182,7 +182,8 @@ class _Job:
                 sync_file(self.run_dir.metrics)  # no checkpoint without the rows before it
             checkpoints.save_checkpoint(
                 folder,
-                name,
+                progress.total_epochs,
+                calls=progress.calls,
                 weights=state["weights"],
                 averaged=state["averaged"],
                 state={**rest, "progress": asdict(progress), "runtime": plain},

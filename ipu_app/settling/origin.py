@@ -32,8 +32,8 @@ class Origin:
     """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights.
 
     ``settings`` are those that the file of weights brought with it, for the first lines of the run;
-    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. ``fresh_optimizer``: a
-    resumed run may leave the optimiser's state behind.
+    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. With
+    ``fresh_optimizer`` a resumed run may leave the optimiser's state behind.
     """
 
     resume: Optional[Path] = None

@@ -59,17 +59,20 @@ def checkpoint_name(epoch: int, calls: int = 0) -> str:
 
 def save_checkpoint(
     folder: Path,
-    name: str,
+    epoch: int,
     *,
+    calls: int = 0,
     weights: Dict[str, Tensor],
     averaged: Dict[str, Tensor],
     state: Dict[str, Any],
     config: Optional[Mapping[str, Any]] = None,
 ) -> Path:
-    """Write one checkpoint; a crash leaves either a whole one or none. Returns its folder.
+    """Write the checkpoint after ``epoch`` epochs, and ``calls`` of the next; return its folder.
 
+    A crash leaves either a whole one or none.
     OSError where the disk refuses: nothing of it is left then, and older ones are as they were.
     """
+    name = checkpoint_name(epoch, calls)
     target, draft = folder / name, _draft(folder, name)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -126,7 +129,6 @@ def load_state(checkpoint: Path) -> Dict[str, Any]:
     tensors = _load_file(checkpoint / STATE)
     with _naming_damage(file):
         state: Dict[str, Any] = _put_tensors(record["state"], tensors)
-        state["progress"], state["runtime"], state["average"]  # noqa: B018 (a KeyError where one is missing)
     return state
 
 
@@ -220,8 +222,12 @@ def describe_weights(checkpoint: Path, *, averaged: bool) -> str:
     """Return in words what ``load_weights`` returns; they are averaged only where averaging changed them."""
     import filecmp
 
-    files = [str(checkpoint / f"{name}.safetensors") for name in ("averaged", "weights")]
-    kind = "" if filecmp.cmp(*files, shallow=False) else "averaged " if averaged else "raw "
+    files = [str(checkpoint / name) for name in (AVERAGED, WEIGHTS)]
+    try:
+        same = filecmp.cmp(*files, shallow=False)
+    except OSError:  # the other one is not needed
+        same = False
+    kind = "" if same else "averaged " if averaged else "raw "
     return f"{kind}weights of {checkpoint.name}"
 
 

@@ -130,7 +130,7 @@ class Trainer:
         pauses: Optional[Pauses] = None,
     ) -> None:
         self._session_for, self._comm, self._sink = session_for, comm, sink
-        self._write, self._time = save, RunClock(clock)
+        self._save, self._time = save, RunClock(clock)
         self._pauses = pauses or Pauses(comm, clock, every_s=0, notice=NoNotice())
         self._val: Dict[str, float] = {}
         self._confusion: Confusion = {}
@@ -260,10 +260,12 @@ class Trainer:
             raise _failed(session, progress, BAD_WEIGHTS)
         averaged = average.weights() if average.state_dict() else state["model"]
         sums = self._comm.all_sum(meter.state())
-        self._save(progress, state, averaged, average, {"meter": sums, "of_calls": session.calls_per_epoch})
+        self._checkpoint(
+            progress, state, averaged, average, {"meter": sums, "of_calls": session.calls_per_epoch}
+        )
         self._stop_if_asked(progress)
 
-    def _save(
+    def _checkpoint(
         self,
         progress: Progress,
         state: Dict[str, Any],
@@ -274,7 +276,7 @@ class Trainer:
         """Hand out all that resuming takes; ``inside`` is what only a state inside an epoch has."""
         self._pauses.notice.saving()
         kept = {"weights": state["model"], "averaged": averaged, "average": average.state_dict()}
-        self._write(progress, {**kept, "runtime": state, **self._time.state_dict(), **inside})
+        self._save(progress, {**kept, "runtime": state, **self._time.state_dict(), **inside})
         self._pauses.saved()
 
     def _stop_if_asked(self, progress: Progress) -> None:
@@ -306,7 +308,7 @@ class Trainer:
         if session.averaging > 0:
             average.add(weights)
             weights = average.weights()
-        self._save(progress, state, weights, average, {})
+        self._checkpoint(progress, state, weights, average, {})
         return weights
 
     def _validate(self, session: PhaseSession, progress: Progress, weights: Dict[str, Tensor]) -> None:

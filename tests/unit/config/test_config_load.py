@@ -139,7 +139,7 @@ def test_nearest_recipe() -> None:
         ("phases.train.lr=0.1", "phases.train.optimizer.lr"),
         ("epoch=3", "phases.train.epochs"),
         ("model.nrom=bn", "model.norm"),
-        ("xyzzy=1", "allowed here are data"),
+        ("xyzzy=1", "allowed here are checkpoint_minutes, data"),
     ],
 )
 def test_a_misspelt_or_misplaced_key_is_answered_with_the_one_meant(typed: str, meant: str) -> None:

@@ -29,9 +29,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 def test_others_may_read_checkpoints_as_the_umask_allows(umask: int, tmp_path: Path) -> None:
     weights = {"w": torch.ones(2)}
-    folder = save_checkpoint(
-        tmp_path, "epoch-0001", weights=weights, averaged=weights, state={"a": torch.ones(1)}
-    )
+    folder = save_checkpoint(tmp_path, 1, weights=weights, averaged=weights, state={"a": torch.ones(1)})
     save_tensors(weights, tmp_path / "model.safetensors")
     files = [*folder.iterdir(), tmp_path / "model.safetensors"]
     assert len(files) == 6
