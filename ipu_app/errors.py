@@ -13,12 +13,14 @@ class RunFailed(RuntimeError):
 class RunStopped(BaseException):
     """A signal asked for the end, and all that was done is saved. Nothing may take it for a failure.
 
+    ``is_agreed``: all processes of the job end at the same call.
+
     The command line prints it as one line and ends with exit code 130 (SIGINT) or 143 (any other notice).
     """
 
-    def __init__(self, number: int, text: str) -> None:
+    def __init__(self, number: int, text: str, *, is_agreed: bool = False) -> None:
         super().__init__(text)
-        self.number = number
+        self.number, self.is_agreed = number, is_agreed
 
     @property
     def code(self) -> int:

@@ -13,6 +13,7 @@ runtime asks for a ``GradientSync`` (see gradients.py).
 from __future__ import annotations
 
 import contextlib
+import re
 from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Type, TypeVar, cast
@@ -29,6 +30,12 @@ C = TypeVar("C", bound="Comm")
 DEFAULT_TIMEOUT_S = 3600.0
 # a state goes out in pieces of this size, so that no back end needs one huge buffer
 BROADCAST_CHUNK_BYTES = 64 * 1024 * 1024
+
+
+# the backward pass of a wrapped model talks to the others, but may also fail by itself
+_OF_A_COLLECTIVE = re.compile(
+    r"gloo|nccl|horovod|connection|peer|socket|timed? ?out|process group|store|collective|rank", re.IGNORECASE
+)
 
 
 class Comm(ABC):
@@ -145,7 +152,8 @@ class Comm(ABC):
         error: Optional[BaseException],
         trace: Optional[TracebackType],
     ) -> None:
-        self.close() if kind is None else self.abort()
+        in_order = kind is None or getattr(error, "is_agreed", False)  # all processes end here
+        self.close() if in_order else self.abort()
 
     @contextlib.contextmanager
     def _naming_errors(self) -> Iterator[None]:
@@ -154,6 +162,8 @@ class Comm(ABC):
             yield
         except RuntimeError as error:
             reason = (str(error).splitlines() or [""])[0]
+            if not _OF_A_COLLECTIVE.search(reason):
+                raise
             raise ConnectionError(
                 f"rank {self.rank} of {self.size}: a collective failed; "
                 f"another instance has ended, or the wait was too long ({reason})"

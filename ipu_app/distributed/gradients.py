@@ -19,7 +19,7 @@ only.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, ContextManager, Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Tuple
 
 import torch
 from torch import nn
@@ -53,16 +53,23 @@ class WrappedGradients(GradientSync):
     """DistributedDataParallel: averages during the last micro-batch's backward pass.
 
     Buffers (batch norm's running statistics) are not synchronised, as on IPUs: every process keeps its own.
+    ``naming`` surrounds what may fail because another process has ended.
     """
 
-    def __init__(self, model: nn.Module, **options: Any) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        naming: Callable[[], ContextManager[Any]] = contextlib.nullcontext,
+        **options: Any,
+    ) -> None:
         wrapped = nn.parallel.DistributedDataParallel(model, **compat.without_buffer_sync(), **options)
         super().__init__(wrapped)
-        self._wrapped = wrapped
+        self._wrapped, self._naming = wrapped, naming
 
     def micro_batch(self, *, last: bool) -> ContextManager[Any]:
         """Let the wrapper synchronise on the last micro-batch only."""
-        return contextlib.nullcontext() if last else self._wrapped.no_sync()
+        return self._naming() if last else self._wrapped.no_sync()
 
 
 class AveragedGradients(GradientSync):

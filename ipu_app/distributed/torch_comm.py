@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from datetime import timedelta
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 import torch
 import torch.distributed as dist
@@ -13,6 +13,8 @@ from torch import nn
 
 from ipu_app.distributed.comm import Comm
 from ipu_app.distributed.gradients import GradientSync, WrappedGradients
+from ipu_app.distributed.lifeline import Lifeline
+from ipu_app.distributed.meeting import meet
 from ipu_app.distributed.world import World
 
 # how long the group's threads may take to let go of the last tensors; after that the group is left to the
@@ -43,13 +45,16 @@ class TorchComm(Comm):
         self.backend = backend
         self._count = 0
         self._in_flight: weakref.WeakValueDictionary[int, torch.Tensor] = weakref.WeakValueDictionary()
-        dist.init_process_group(
-            backend,
-            init_method=f"tcp://{world.master_addr}:{world.master_port}",
-            rank=world.rank,
-            world_size=world.size,
-            timeout=timedelta(seconds=timeout_s),
-        )
+        where: Dict[str, Any] = {"init_method": f"tcp://{world.master_addr}:{world.master_port}"}
+        if not world.has_agent:
+            where = {"store": meet(world)}
+        with self._naming_errors():
+            patience = timedelta(seconds=timeout_s)
+            dist.init_process_group(
+                backend, rank=world.rank, world_size=world.size, timeout=patience, **where
+            )
+            store = where.get("store") or dist.distributed_c10d._get_default_store()
+            self._lifeline = Lifeline(store, world.rank, world.size, world.master_addr)
 
     def all_reduce_(self, tensor: torch.Tensor) -> torch.Tensor:
         """Sum a tensor over all processes, in place; return it."""
@@ -72,18 +77,21 @@ class TorchComm(Comm):
 
     def sync_gradients(self, model: nn.Module) -> GradientSync:
         """Wrap the model in DistributedDataParallel."""
-        return WrappedGradients(model)
+        return WrappedGradients(model, naming=self._naming_errors)
 
     def close(self) -> None:
         """Wait for the others, then leave the process group."""
         if dist.is_initialized():
             self.barrier()
+            self._lifeline.close()
             self._leave(CLOSE_S)
 
     def abort(self) -> None:
         """Drop the connections. nccl's are left to the end of the process: to take them down waits for
         peers.
         """
+        if dist.is_initialized():
+            self._lifeline.abort()
         if dist.is_initialized() and self.backend == "gloo":
             self._leave(ABORT_S)
 

@@ -29,7 +29,7 @@ class World:
     ``rank`` and ``local_rank`` count from 0, over the job and over this host. The replica fields are known
     only under PopRun or ``ipu_app launch``, else None; ``replica_offset`` is the job-wide index of this
     instance's first replica. ``master_addr`` and ``master_port`` say where rank 0 listens, for
-    torch.distributed.
+    torch.distributed; ``has_agent``: torchrun listens there itself.
     """
 
     launcher: str = "none"
@@ -43,6 +43,7 @@ class World:
     ipus_per_replica: Optional[int] = None
     master_addr: Optional[str] = None
     master_port: int = DEFAULT_MASTER_PORT
+    has_agent: bool = False
 
     def __post_init__(self) -> None:
         if self.launcher not in LAUNCHERS:
@@ -149,7 +150,9 @@ def _torchrun(environ: Environ) -> Optional[World]:
     # some cluster operators set only these two, for one process per host
     rank, size = values
     local_rank = _number(environ, "LOCAL_RANK", 0)
-    return World("torchrun", rank, size, local_rank, _number(environ, "LOCAL_WORLD_SIZE", local_rank + 1))
+    local_size = _number(environ, "LOCAL_WORLD_SIZE", local_rank + 1)
+    has_agent = environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return World("torchrun", rank, size, local_rank, local_size, has_agent=has_agent)
 
 
 def _mpirun(environ: Environ) -> Optional[World]:

@@ -281,7 +281,8 @@ class Trainer:
 
     def _stop_if_asked(self, progress: Progress) -> None:
         if self._pauses.signal:
-            raise RunStopped(self._pauses.signal, f"all {progress.step} steps are saved; go on with --resume")
+            words = f"all {progress.step} steps are saved; go on with --resume"
+            raise RunStopped(self._pauses.signal, words, is_agreed=True)
 
     def _report_train(
         self, session: PhaseSession, progress: Progress, meter: TrainMeter, epoch: float, knobs: StepKnobs

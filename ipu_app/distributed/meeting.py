@@ -1,0 +1,119 @@
+"""How the processes of a torch job find each other at MASTER_ADDR and MASTER_PORT, or say soon why not.
+
+torch waits for an hour where another program listens at the port, or where one process never came: the same
+patience that a compilation needs. Here the three waits are apart: for somebody to listen, for an answer, for
+all to be there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from datetime import timedelta
+from typing import Any, Iterator, List
+
+import torch.distributed as dist
+
+from ipu_app.distributed.world import World
+
+ARRIVE_S = 600.0  # processes of a job may start so far apart
+ANSWER_S = 10.0  # rank 0 answers at once, from a thread of its own
+_HERE = "ipu_app/rank-"
+
+
+def meet(world: World, arrive_s: float = ARRIVE_S) -> Any:
+    """Return the store through which the processes of a job exchange addresses, once all of them are there.
+
+    ValueError where MASTER_PORT is another program's; ConnectionError where somebody does not come.
+    """
+    place = f"MASTER_ADDR={world.master_addr}, MASTER_PORT={world.master_port}"
+    if world.rank == 0:
+        _refuse_used_port(world)
+    else:
+        _wait_for_listener(world, place, arrive_s)
+    with _naming_place(
+        f"{place}: who listens there does not answer as this job's rank 0: the port is another job's"
+    ):
+        store = dist.TCPStore(
+            str(world.master_addr),
+            world.master_port,
+            world.size,
+            world.rank == 0,
+            timedelta(seconds=ANSWER_S),
+            wait_for_workers=False,
+        )
+        if world.rank == 0:
+            store.set(f"{_HERE}size", str(world.size))
+        store.wait([f"{_HERE}size"], timedelta(seconds=ANSWER_S))
+        size = store.get(f"{_HERE}size").decode()
+    _refuse_other_job(store, world, size, place)
+    _wait_for_all(store, world, place, arrive_s)
+    return store
+
+
+def _refuse_used_port(world: World) -> None:
+    """Find out in words, before torch does in pages."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", world.master_port))
+            probe.listen(1)
+        except OSError as error:
+            raise ValueError(
+                f"MASTER_PORT={world.master_port}: rank 0 can not listen there ({error.strerror}); "
+                "give each job of this machine a port of its own"
+            ) from None
+
+
+def _wait_for_listener(world: World, place: str, arrive_s: float) -> None:
+    deadline, reason = time.monotonic() + arrive_s, ""
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection((str(world.master_addr), world.master_port), timeout=5).close()
+            return
+        except OSError as error:
+            reason = error.strerror or str(error)
+            time.sleep(0.2)
+    raise ConnectionError(f"rank {world.rank}: rank 0 is not at {place} after {arrive_s:.0f} s ({reason})")
+
+
+def _refuse_other_job(store: Any, world: World, size: str, place: str) -> None:
+    if size != str(world.size) or store.add(f"{_HERE}{world.rank}", 1) > 1:
+        raise ValueError(
+            f"{place}: another job of {size} processes meets there, and has a rank {world.rank} already; "
+            "give each job of this machine a port of its own"
+        )
+    store.set(f"{_HERE}{world.rank}-came", "1")
+
+
+def _wait_for_all(store: Any, world: World, place: str, arrive_s: float) -> None:
+    names = [f"{_HERE}{rank}-came" for rank in range(world.size)]
+    try:
+        store.wait(names, timedelta(seconds=arrive_s))
+    except RuntimeError:
+        missing = ", ".join(str(rank) for rank in _missing(store, names))
+        raise ConnectionError(
+            f"rank {world.rank} of {world.size}: ranks {missing or 'unknown'} did not come to {place} within "
+            f"{arrive_s:.0f} s, or rank 0 has ended"
+        ) from None
+
+
+def _missing(store: Any, names: List[str]) -> List[int]:
+    found = []
+    for rank, name in enumerate(names):
+        try:
+            if not store.check([name]):
+                found.append(rank)
+        except RuntimeError:
+            return []
+    return found
+
+
+@contextlib.contextmanager
+def _naming_place(words: str) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise ConnectionError(f"{words} ({reason:.100})") from None
