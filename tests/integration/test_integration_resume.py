@@ -1,11 +1,10 @@
-"""A run that is stopped at any moment goes on as if it had not been: bits, rows, time; and what is said of it."""
+"""A run that is stopped at any moment goes on as if it had not been: bits, rows, time; what is said of it."""
 
 from __future__ import annotations
 
-import json
 import signal
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List
 
 import pytest
 import torch
@@ -72,7 +71,8 @@ def tensors_of(run: Path, epoch: str) -> Dict[str, torch.Tensor]:
 
 def rows_of(run: Path) -> List[Dict[str, Any]]:
     return [
-        {key: value for key, value in row.items() if key not in TIMES} for row in read_rows(run / "metrics.jsonl")
+        {key: value for key, value in row.items() if key not in TIMES}
+        for row in read_rows(run / "metrics.jsonl")
     ]
 
 
@@ -86,7 +86,11 @@ def check_same(one: Path, two: Path, epoch: str) -> None:
 
 @pytest.mark.parametrize("kind, workers", [("cpu", 1), ("ipu", 0)])
 def test_stopped_inside_an_epoch_it_goes_on_bit_for_bit(
-    kind: str, workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str,
+    workers: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = write_config(tmp_path, kind=kind, workers=workers)
     assert train(config, "whole") == 0
