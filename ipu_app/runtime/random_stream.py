@@ -34,6 +34,11 @@ class RandomStream:
         """Take up what ``state_dict`` returned, as far as this device has such generators."""
         self._own = {name: state.get(name, value) for name, value in self._own.items()}
 
+    def draw_as_old_loaders_did(self) -> None:
+        """Make the draw by which an earlier version's loader began the next epoch of a run that it saved."""
+        with self:
+            torch.empty((), dtype=torch.int64).random_()
+
     def _now(self) -> Dict[str, torch.Tensor]:
         state = {"random": torch.get_rng_state()}
         if self._on_cuda:

@@ -162,6 +162,8 @@ class TorchRuntime(Runtime):
             load_optimizer_state(self._optimizer, state["optimizer"])
         self._scale.load_state_dict(state.get("loss_scale", {}))
         self._random.load_state_dict(state)
+        if "random" in state and "loss_scale" not in state:
+            self._random.draw_as_old_loaders_did()
 
     def left_behind(self, state: Dict[str, Any]) -> LeftBehind:
         """Return what of a saved state can not be taken up here."""

@@ -43,7 +43,10 @@ def test_an_old_run_resumes_to_the_same_figures(run: Path) -> None:
     assert len(losses) == 3 and losses[-1] == pytest.approx(expected.pop("train_loss"), rel=1e-4)
     assert summary["val_loss"] == pytest.approx(expected.pop("val_loss"), rel=1e-4)
     assert {key: summary[key] for key in expected} == expected
-    assert yaml.safe_load((run / "config.yaml").read_text()) == before
+    assert yaml.safe_load((run / "config.epoch-0002.yaml").read_text()) == before
+    now = yaml.safe_load((run / "config.yaml").read_text())
+    assert now["phases"]["train"]["epochs"] == 3
+    assert {key: now["model"][key] for key in before["model"]} == before["model"]
 
 
 def test_an_old_run_is_exported_as_it_is(run: Path) -> None:

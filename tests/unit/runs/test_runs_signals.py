@@ -1,4 +1,4 @@
-"""The first notice lets a call end, the second ends at once; a lock is held by one process, and no dead one."""
+"""The first notice lets a call end, the second ends at once; a dead process is in the way of nobody."""
 
 from __future__ import annotations
 
