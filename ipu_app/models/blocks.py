@@ -105,13 +105,28 @@ def global_mean(x: torch.Tensor) -> torch.Tensor:
     return x.sum((2, 3), keepdim=True) * (1 / (x.shape[2] * x.shape[3]))
 
 
+class BiasedConv1x1(nn.Conv2d):
+    """A 1x1 convolution whose bias is cast to the type of its input.
+
+    With half activations over float32 parameters torch refuses the bias. Weights need no cast: PopTorch casts
+    them, as it does those of the convolutions without a bias.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, in, H, W) -> (N, out, H, W), of x's type."""
+        return F.conv2d(x, self.weight, self.bias.to(x.dtype))
+
+
 class SqueezeExcite(nn.Module):
     """Scales every channel by a gate made from all channels' means; swish inside, sigmoid at the end."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.reduce = BiasedConv1x1(channels, squeezed)
+        self.expand = BiasedConv1x1(squeezed, channels)
 
     def forward(
         self, x: torch.Tensor, mean: Optional[torch.Tensor] = None, scale: Optional[torch.Tensor] = None
@@ -199,6 +214,7 @@ class Top(ConvNormAct):
     """Last convolution, global mean, dropout, classifier.
 
     A proxy activation's mean is subtracted after the global mean, its 1/std left out, as in the original.
+    The classifier works in its own type: torch multiplies no half features with float32 weights.
     """
 
     def __init__(self, spec: EfficientNetSpec, conv: ConvSpec) -> None:
@@ -211,4 +227,4 @@ class Top(ConvNormAct):
         features = global_mean(super().forward(x))
         for mean in self.act.moments()[:1]:
             features = features - mean.to(features.dtype)
-        return self.fc(self.dropout(features.flatten(1)))
+        return self.fc(self.dropout(features.flatten(1)).to(self.fc.weight.dtype))

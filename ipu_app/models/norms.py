@@ -34,7 +34,7 @@ class Norm(nn.Module):
         if weight is None:
             weight, bias = self.weight, self.bias
         if weight is not None and bias is None:
-            bias = torch.zeros_like(weight)  # PopTorch refuses a norm that has one of the two
+            bias = torch.zeros_like(weight, device=weight.device)  # PopTorch refuses a norm that has one of the two
         return self.normalise(x, weight, bias)
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:
@@ -73,7 +73,7 @@ class BatchNorm(Norm):
             return F.batch_norm(x, None, None, weight, bias, True, 0.0, self.eps)
         count = x.shape[0] * x.shape[2] * x.shape[3]
         # becomes move * var * n / (n - 1): PyTorch's averages take the unbiased variance
-        share = torch.zeros_like(var)
+        share = torch.zeros_like(var, device=var.device)
         y = F.batch_norm(x, mean, share, weight, bias, True, move, self.eps)
         with torch.no_grad():
             var.mul_(1 - move).add_(share, alpha=(count - 1) / count)

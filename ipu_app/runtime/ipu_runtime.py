@@ -27,6 +27,7 @@ from ipu_app.runtime.base import (
 )
 from ipu_app.runtime.checked_loader import CheckedLoader
 from ipu_app.runtime.epoch_loader import EpochLoader
+from ipu_app.runtime.failing_module import failing_module, one_line
 from ipu_app.runtime.host_memory import keep_freed_memory
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
 from ipu_app.runtime.optimizers import ipu_optimizer, load_optimizer_state
@@ -109,7 +110,8 @@ class IpuRuntime(Runtime):
     def prepare(self, batch: Batch) -> Any:
         """Compile the training executor, which on hardware takes minutes; return its report, if it gives one.
 
-        What PopTorch refuses becomes a ValueError in its own words: the plan or the model is at fault.
+        What PopTorch refuses, by whatever exception, becomes a ValueError in its own words with the name of
+        the module: the plan or the model is at fault.
         """
         return self._compile(self._trainer, batch)
 
@@ -189,8 +191,8 @@ class IpuRuntime(Runtime):
         self._use(executor)
         try:
             report = executor.compile(*batch)
-        except self._api.poptorch.Error as error:
-            raise ValueError(_why_not_compiled(str(error))) from error
+        except Exception as error:  # torch's own checks run in a trace as well, with errors of any type
+            raise ValueError(_why_not_compiled(error, executor.model)) from error
         if executor is self._trainer:
             self._restore_random()
         return report
@@ -206,8 +208,8 @@ class IpuRuntime(Runtime):
         """Tell of a device that fails while it runs in PopTorch's words, without a traceback."""
         try:
             yield
-        except self._api.poptorch.Error as error:
-            raise RunFailed(f"PopTorch stopped: {error}") from error
+        except Exception as error:
+            raise RunFailed(f"PopTorch stopped: {one_line(error)}") from error
 
     def _use(self, executor: Any) -> None:
         """Give the IPUs to one executor: both attached at once would need twice as many."""
@@ -228,7 +230,8 @@ class IpuRuntime(Runtime):
         self._sent = knobs
 
 
-def _why_not_compiled(said: str) -> str:
+def _why_not_compiled(error: Exception, model: nn.Module) -> str:
+    said, module = one_line(error), failing_module(error, model)
     lowered = said.lower()
     if "out of memory" in lowered:
         return (
@@ -237,7 +240,8 @@ def _why_not_compiled(said: str) -> str:
         )
     if "acquire" in lowered:
         return f"the IPUs are in use; free them, or wait with POPTORCH_WAIT_FOR_IPU=1. PopTorch says: {said}"
-    return f"PopTorch refuses to compile: {said}"
+    where = f" in '{module}'" if module and f"'{module}'" not in said else ""
+    return f"PopTorch refuses to compile{where}: {said}"
 
 
 def describe_ipu(
