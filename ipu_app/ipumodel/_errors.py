@@ -38,6 +38,19 @@ def _fill(error: Error, kind: str, message: str, location: str) -> Error:
     return error
 
 
+def dynamic_shape_error(message: str) -> RuntimeError:
+    """torch's own DynamicOutputShapeException, which a trace raises where a shape depends on values."""
+    from torch._subclasses.fake_tensor import DynamicOutputShapeException as TorchsOwn
+
+    class DynamicOutputShapeException(TorchsOwn):
+        """With a message that says where."""
+
+        def __str__(self) -> str:
+            return message
+
+    return DynamicOutputShapeException(message)  # type: ignore[arg-type] - torch's takes an operator
+
+
 def py_error(message: str) -> Error:
     """An Error as the Python layer makes it: type ``poptorch_py_error``."""
     return _fill(Error(f"'poptorch_py_error': {message}"), "poptorch_py_error", message, "")

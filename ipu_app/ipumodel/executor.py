@@ -127,7 +127,9 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
         tensors = self._engine.run(inputs, collector)
         self._rng_state = None  # the device's is newer
         self._has_newer_weights = self._training or bool(self._mutated)
-        return self._structure.rebuild(tensors)
+        num_outputs = len(tensors) - len(self._written_inputs)
+        arguments.take_back(self._written_inputs, tensors[num_outputs:])
+        return self._structure.rebuild(tensors[:num_outputs])
 
     # ---- compiling
 
@@ -173,7 +175,10 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
         for warning in self._report.warnings:
             logger.warning("%s", warning)
         self._structure = OutputStructure(outputs)
-        self._output_dtypes = [tracer.graph.values[number].dtype for number in tracer.graph.outputs]
+        graph = tracer.graph
+        returned = graph.outputs + graph.written_inputs
+        self._output_dtypes = [graph.values[number].dtype for number in returned]
+        self._written_inputs = [graph.inputs.index(number) for number in graph.written_inputs]
         self._first_arguments = arguments.without_data()
         stops = self._popart_flag("enableFloatingPointChecks")
         program = Program(tracer.graph, training=self._training, stops_at_overflow=stops)

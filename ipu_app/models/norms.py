@@ -34,7 +34,9 @@ class Norm(nn.Module):
         if weight is None:
             weight, bias = self.weight, self.bias
         if weight is not None and bias is None:
-            bias = torch.zeros_like(weight, device=weight.device)  # PopTorch refuses a norm that has one of the two
+            bias = torch.zeros_like(
+                weight, device=weight.device
+            )  # PopTorch refuses a norm that has one of the two
         return self.normalise(x, weight, bias)
 
     def normalise(self, x: torch.Tensor, weight: torch.Tensor, bias: Optional[torch.Tensor]) -> torch.Tensor:

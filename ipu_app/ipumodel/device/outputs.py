@@ -67,15 +67,11 @@ def _widened(rows: List[Tensor]) -> Tensor:
     return torch.stack(rows) if rows[0].dim() == 0 else torch.cat(rows)
 
 
-_DEVICE = object()  # stands for an output that comes from the device
-
-
 class OutputStructure:
     """The nesting of a model's outputs: which leaves come from the device and which are host constants."""
 
     def __init__(self, outputs: Any) -> None:
-        place = lambda leaf: _DEVICE if isinstance(leaf, Tensor) and leaf.device.type == "meta" else leaf  # noqa: E731
-        self._outputs = map_structure(outputs, place)
+        self._outputs = outputs  # its shape-only tensors stand for those that come from the device
         if any(tensor.device.type != "meta" for tensor in tensors_in(outputs)):
             warnings.warn(
                 "An output is a host tensor at trace time: it is returned unchanged, once, whatever the "
@@ -88,7 +84,8 @@ class OutputStructure:
         remaining = iter(tensors)
 
         def place(leaf: Any) -> Any:
-            return as_output(next(remaining)) if leaf is _DEVICE else leaf
+            is_on_device = isinstance(leaf, Tensor) and leaf.device.type == "meta"
+            return as_output(next(remaining)) if is_on_device else leaf
 
         return map_structure(self._outputs, place)
 

@@ -72,8 +72,12 @@ class Program:
         if not grad_enabled:
             lines.append("    _grad(True)")
         loss = self._name(graph.loss) if graph.loss is not None else "None"
-        lines.append(f"    return {loss}, [{', '.join(self._name(value) for value in graph.outputs)}]")
+        lines.append(f"    return {loss}, [{', '.join(self._name(value) for value in self._returned())}]")
         return "\n".join(lines)
+
+    def _returned(self) -> List[int]:
+        """The model's outputs, and after them the inputs that it changes."""
+        return self._graph.outputs + self._graph.written_inputs
 
     def _name(self, value: int) -> str:
         return self._names.get(value, f"v{value}")
@@ -83,7 +87,7 @@ class Program:
         for position, node in enumerate(self._graph.nodes):
             for value in list(node.reads()) + [value for value in node.outputs if value is not None]:
                 last[value] = position
-        kept = set(self._graph.outputs) | {self._graph.loss}
+        kept = set(self._returned()) | {self._graph.loss}
         return {value: position for value, position in last.items() if value not in kept}
 
     def _node_lines(self, position: int, node: Node, last_reader: Dict[int, int]) -> List[str]:

@@ -5,13 +5,13 @@ for.
 from __future__ import annotations
 
 import inspect
-import warnings
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Dict, List, Tuple
 
 import torch
 from torch import Tensor, nn
 
 from .._errors import py_error
+from .._logging import logger
 from ..trace.custom_args import parser_of
 from ..trace.graph import map_structure, tensors_in
 
@@ -25,36 +25,43 @@ _SUPPORTED = {
     torch.bool,
     torch.int64,
     torch.float64,
-    torch.bfloat16,
 }
-_NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32, torch.bfloat16: torch.float32}
+_NARROWED = {torch.int64: torch.int32, torch.float64: torch.float32}
 
 
 class CallArguments:
-    """Arguments bound to a model's forward; tensors in the order in which PopTorch streams them."""
+    """Arguments bound to a model's forward; tensors in the order in which PopTorch streams them.
+
+    ``args`` are those of the forward's named parameters in their order, however they were given, defaults
+    included, and those of ``*args``; ``kwargs`` are what comes after that, and those of ``**kwargs``.
+    """
 
     def __init__(self, model: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
-        self._bind(model, args, kwargs)
-        self.args, self.kwargs = tuple(args), dict(kwargs)
+        self.names: List[str] = []
+        self.args, self.kwargs = self._bind(model, args, kwargs)
         self.tensors: List[Tensor] = tensors_in((self.args, self.kwargs))
 
-    @staticmethod
-    def _bind(model: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
+    def _bind(
+        self, model: nn.Module, args: Tuple[Any, ...], kwargs: Dict[str, Any]
+    ) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
         """Missing arguments are an Error, unexpected or surplus ones an AssertionError."""
         signature = inspect.signature(model.forward)
-        parameters = signature.parameters.values()
-        takes_any = any(p.kind == p.VAR_KEYWORD for p in parameters)
-        unexpected = [] if takes_any else [key for key in kwargs if key not in signature.parameters]
-        assert not unexpected, (
-            f"Unexpected arguments {unexpected}: forward takes {list(signature.parameters)}"
-        )
-        if not any(p.kind == p.VAR_POSITIONAL for p in parameters):
-            most = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
-            assert len(args) <= most, f"Too many arguments: {len(args)} given, forward takes {most}"
-        try:
-            signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise py_error(f"Arguments do not fit the model's forward: {error}") from error
+        _check_count(signature, args, kwargs)
+        given, named, rest = [], {}, list(args)
+        after_variadic = False
+        for name, parameter in signature.parameters.items():
+            if parameter.kind == parameter.VAR_KEYWORD:
+                named.update({key: kwargs[key] for key in kwargs if key not in signature.parameters})
+            elif parameter.kind == parameter.VAR_POSITIONAL:
+                self.names += [f"*{name}[{i}]" for i in range(len(rest))]
+                given, rest, after_variadic = given + rest, [], True
+            elif after_variadic or parameter.kind == parameter.KEYWORD_ONLY:
+                named[name] = _value_of(name, parameter, kwargs)
+            else:
+                assert not (rest and name in kwargs), f"Parameter {name} was passed more than once"
+                given.append(rest.pop(0) if rest else _value_of(name, parameter, kwargs))
+                self.names.append(name)
+        return tuple(given), named
 
     def narrowed(self, samples: int) -> Tuple[Tuple[Any, ...], Dict[str, Any]]:
         """Shape-only arguments of one micro-batch: dim 0 of every tensor divided by `samples`."""
@@ -81,38 +88,83 @@ class CallArguments:
         twin = object.__new__(CallArguments)
         strip = lambda item: _shape_of(item) if isinstance(item, Tensor) else item  # noqa: E731
         twin.args, twin.kwargs = map_structure((self.args, self.kwargs), strip)
-        twin.tensors = []
+        twin.tensors, twin.names = [], self.names
         return twin
 
     def on_device(self) -> List[Tensor]:
         """The tensors with device types, contiguous and detached; float16 values in float32 storage."""
         return [_to_device(tensor) for tensor in self.tensors]
 
+    def take_back(self, positions: List[int], values: List[Tensor]) -> None:
+        """Give the host's tensors the values that the forward wrote into its inputs."""
+        for position, value in zip(positions, values):
+            target = self.tensors[position]
+            if target.shape == value.shape:
+                target.data.copy_(value)
+
     def check_types(self) -> None:
         """Error for tensors the device cannot take; a warning for those it changes."""
-        for tensor in self.tensors:
+        for position, tensor in enumerate(self.tensors):
             if tensor.dtype not in _SUPPORTED:
                 raise py_error(f"Unsupported input type {tensor.dtype}: convert it before the call")
-            if not tensor.is_contiguous():
-                warnings.warn(
-                    "A non-contiguous input was made contiguous; call .contiguous() yourself", stacklevel=4
+            if tensor.requires_grad:
+                raise py_error(
+                    "An input tensor to an IPU model can not have requires_grad set to True, however input "
+                    f"{position} does: detach it. You can set requires_grad=True from within the model as "
+                    "an alternative."
                 )
-            if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
-                warnings.warn(
-                    "An input has requires_grad set: it is detached, its gradient is not computed",
-                    stacklevel=4,
-                )
+        if not all(tensor.is_contiguous() for tensor in self.tensors):
+            logger.warning(
+                "At least one input tensor is not contiguous: non-contiguous tensors will be converted."
+            )
 
     def check_same(self, first: "CallArguments") -> None:
-        """Error unless structure, types, shapes and constants are those of the first call."""
+        """Error unless structure, types, shapes and constants are those of the first call; takes up the
+        order of its dictionaries.
+        """
         if len(self.args) != len(first.args):
-            raise _mismatch("Length", "arguments", len(first.args), len(self.args))
-        for position, (mine, other) in enumerate(zip(self.args, first.args)):
-            _compare(f"argument {position}", mine, other)
-        if list(self.kwargs) != list(first.kwargs):
-            raise _mismatch("Keys", "keyword arguments", list(first.kwargs), list(self.kwargs))
-        for key, value in self.kwargs.items():
-            _compare(key, value, first.kwargs[key])
+            raise py_error(
+                f"Number of positional arguments mismatch: expected {len(first.args)} arguments but got "
+                f"{len(self.args)}." + _END
+            )
+        for name, mine, other in zip(first.names, self.args, first.args):
+            _compare(name, mine, other)
+        _compare_dicts("named arguments", self.kwargs, first.kwargs, are_named=True)
+        ordered = _in_order_of((self.args, self.kwargs), (first.args, first.kwargs))
+        self.tensors = tensors_in(ordered)
+
+
+_END = (
+    " This error occurred because the inputs passed at runtime don't match the inputs used to compile the "
+    "model. To recompile it for new inputs make a new wrapper, or call destroy() on this one."
+)
+
+
+def _check_count(signature: inspect.Signature, args: Tuple[Any, ...], kwargs: Dict[str, Any]) -> None:
+    names, kinds = list(signature.parameters), {p.kind for p in signature.parameters.values()}
+    if not kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        assert len(args) + len(kwargs) <= len(names), (
+            f"Too many arguments provided: expected {names} ({len(names)}) but got {len(args) + len(kwargs)}"
+        )
+        for key in kwargs:
+            assert key in names, f"{key} is not a valid parameter. Allowed values are {names}"
+
+
+def _value_of(name: str, parameter: inspect.Parameter, kwargs: Dict[str, Any]) -> Any:
+    if name in kwargs:
+        return kwargs[name]
+    if parameter.default is parameter.empty:
+        raise py_error(f"Mandatory parameter {name} missing")
+    return parameter.default
+
+
+def _in_order_of(mine: Any, first: Any) -> Any:
+    """The same structure with the keys of its dictionaries in the order of another one's."""
+    if isinstance(mine, dict):
+        return {key: _in_order_of(mine[key], first[key]) for key in first}
+    if isinstance(mine, (list, tuple)):
+        return [_in_order_of(item, other) for item, other in zip(mine, first)]
+    return mine
 
 
 def _shape_of(tensor: Tensor) -> Tensor:
@@ -142,51 +194,47 @@ def synthetic(tensors: List[Tensor], mode: int) -> List[Tensor]:
 
 
 def _mismatch(what: str, name: str, expected: Any, got: Any) -> Exception:
-    return py_error(
-        f"{what} mismatch for {name}: expected {expected} but got {got}. The model was compiled for the "
-        "first call's arguments; to change them call destroy() and wrap the model again."
-    )
+    return py_error(f"{what} mismatch for {name}: expected {expected} but got {got}." + _END)
 
 
 def _compare(name: str, mine: Any, first: Any) -> None:
     if type(mine) is not type(first):
         raise _mismatch("Type", name, type(first), type(mine))
-    _COMPARISONS.get(type(mine), _compare_values)(name, mine, first)
+    if parser_of(first) is not None:
+        _compare_sequences(name, tensors_in(mine), tensors_in(first))
+    elif isinstance(first, Tensor):
+        _compare_tensors(name, mine, first)
+    elif isinstance(first, (list, tuple)):
+        _compare_sequences(name, mine, first)
+    elif isinstance(first, dict):
+        _compare_dicts(name, mine, first)
+    elif mine != first:
+        raise _mismatch("Value", name, first, mine)
 
 
 def _compare_tensors(name: str, mine: Tensor, first: Tensor) -> None:
     if mine.dtype != first.dtype:
         raise _mismatch("Data type", name, first.dtype, mine.dtype)
     if mine.shape != first.shape:
-        raise _mismatch("Shape", name, list(first.shape), list(mine.shape))
+        raise _mismatch("Shape", name, first.shape, mine.shape)
 
 
 def _compare_sequences(name: str, mine: Any, first: Any) -> None:
     if len(mine) != len(first):
-        raise _mismatch("Length", name, len(first), len(mine))
+        raise py_error(
+            f"Length mismatch for {name}: expected {len(first)} elements but got {len(mine)}." + _END
+        )
     for position, (item, other) in enumerate(zip(mine, first)):
         _compare(f"{name}[{position}]", item, other)
 
 
-def _compare_dicts(name: str, mine: Dict[Any, Any], first: Dict[Any, Any]) -> None:
-    if list(mine) != list(first):
-        raise _mismatch("Keys", name, list(first), list(mine))
-    for key, item in mine.items():
-        _compare(f"{name}[{key!r}]", item, first[key])
-
-
-def _compare_values(name: str, mine: Any, first: Any) -> None:
-    if isinstance(mine, Tensor):
-        _compare_tensors(name, mine, first)
-    elif parser_of(mine) is not None:
-        _compare_sequences(name, tensors_in(mine), tensors_in(first))
-    elif mine != first:
-        raise _mismatch("Value", name, first, mine)
-
-
-_COMPARISONS: Dict[type, Callable[[str, Any, Any], None]] = {
-    Tensor: _compare_values,
-    list: _compare_sequences,
-    tuple: _compare_sequences,
-    dict: _compare_dicts,
-}
+def _compare_dicts(
+    name: str, mine: Dict[Any, Any], first: Dict[Any, Any], *, are_named: bool = False
+) -> None:
+    extra, missing = [key for key in mine if key not in first], [key for key in first if key not in mine]
+    if extra or missing:
+        details = [f"Unexpected arguments: {', '.join(sorted(map(str, extra)))}"] if extra else []
+        details += [f"Missing arguments: {', '.join(sorted(map(str, missing)))}"] if missing else []
+        raise py_error(f"Keys mismatch for {name}: {'. '.join(details)}." + _END)
+    for key, other in first.items():
+        _compare(str(key) if are_named else f"{name}[{key}]", mine[key], other)

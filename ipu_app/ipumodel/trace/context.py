@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, List, Optional
+from typing import List, Optional
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
+from .tracer import Tracer
 
-_running: List["Tracer"] = []
+_running: List[Tracer] = []
 
 
-def current() -> Optional["Tracer"]:
+def current() -> Optional[Tracer]:
     """Return the trace in progress, None outside of one."""
     return _running[-1] if _running else None
 
 
-def push(tracer: "Tracer") -> None:
+def push(tracer: Tracer) -> None:
     """Make `tracer` the trace in progress."""
     _running.append(tracer)
 

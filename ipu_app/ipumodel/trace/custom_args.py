@@ -35,5 +35,10 @@ def registerCustomArgParser(arg_data_type: type, arg_parser: Optional[ICustomArg
 
 
 def parser_of(value: Any) -> Any:
-    """The parser registered for a value's type, None if there is none."""
-    return _parsers.get(type(value)) if _parsers else None
+    """The parser registered for a value's class or a base of it, None if there is none."""
+    if not _parsers:
+        return None
+    exact = _parsers.get(type(value))
+    if exact is not None:
+        return exact
+    return next((parser for kind, parser in _parsers.items() if isinstance(value, kind)), None)

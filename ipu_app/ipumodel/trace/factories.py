@@ -12,6 +12,11 @@ from typing import Any, Callable, Iterator
 
 import torch
 
+from .._errors import py_error
+from .._logging import logger
+from . import context
+from .device_names import is_ipu
+
 FACTORIES = (
     "arange empty full full_like linspace logspace ones rand randint randn randperm range tensor zeros "
     "zeros_like"
@@ -53,6 +58,9 @@ def _with_device(original: Callable[..., Any], device: torch.device) -> Callable
     @functools.wraps(original)
     def make(*args: Any, **kwargs: Any) -> Any:
         if kwargs.get("device") is None:
+            logger.warning("No device set in torch.%s(): forcing to IPU", original.__name__)
+            kwargs["device"] = device
+        elif is_ipu(kwargs["device"]):
             kwargs["device"] = device
         return original(*args, **kwargs)
 
@@ -64,6 +72,7 @@ def _normal(original: Callable[..., Any], device: torch.device) -> Callable[...,
     def make(*args: Any, **kwargs: Any) -> Any:
         only_numbers = not any(isinstance(item, torch.Tensor) for item in [*args, *kwargs.values()])
         if only_numbers and kwargs.get("device") is None:
+            logger.warning("No device set in torch.%s(): forcing to IPU", original.__name__)
             kwargs["device"] = device
         return original(*args, **kwargs)
 
@@ -72,8 +81,6 @@ def _normal(original: Callable[..., Any], device: torch.device) -> Callable[...,
 
 def _refused(what: str) -> Callable[..., Any]:
     def refuse(*args: Any, **kwargs: Any) -> Any:
-        from .._errors import py_error
-
         raise py_error(
             f"{what} inside a model has no meaning on the IPU: the backward pass is made from the recorded "
             "forward. Mark the loss with poptorch.identity_loss and let the executor differentiate it."
@@ -120,8 +127,6 @@ class _ForwardOnlyContext:
 
 def _apply_forward_only(cls: Any, *args: Any, **kwargs: Any) -> Any:
     """Record a custom function's forward as ordinary operations: its backward is never used on the device."""
-    from . import context
-
     tracer = context.current()
     if tracer is not None:
         tracer.warn(

@@ -6,6 +6,7 @@ micro-batch on one replica.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
@@ -79,6 +80,8 @@ class Graph:
     constants: Dict[int, torch.Tensor] = dataclasses.field(default_factory=dict)
     loss: Optional[int] = None
     outputs: List[int] = dataclasses.field(default_factory=list)
+    #: inputs that the forward writes into: the host's tensors are changed as well
+    written_inputs: List[int] = dataclasses.field(default_factory=list)
 
     def new_value(self, tensor: torch.Tensor) -> int:
         """Number a value that looks like `tensor`."""
@@ -87,7 +90,8 @@ class Graph:
 
     def prune(self) -> None:
         """Drop operations whose results nobody reads and that write into nothing."""
-        needed: Set[int] = set(self.outputs) | ({self.loss} if self.loss is not None else set())
+        needed: Set[int] = set(self.outputs) | set(self.written_inputs)
+        needed |= {self.loss} if self.loss is not None else set()
         kept: List[Node] = []
         for node in reversed(self.nodes):
             if node.mutates or any(value in needed for value in node.outputs):
@@ -161,13 +165,25 @@ def map_structure(structure: Any, leaf: Callable[[Any], Any]) -> Any:
     if isinstance(structure, (list, tuple)):
         return type(structure)(map_structure(item, leaf) for item in structure)
     if isinstance(structure, dict):
-        return {key: map_structure(item, leaf) for key, item in structure.items()}
+        return _like(structure, {key: map_structure(item, leaf) for key, item in structure.items()})
     parser = parser_of(structure)
     if parser is not None:
         return parser.reconstruct(
             structure, iter([leaf(tensor) for tensor in parser.yieldTensors(structure)])
         )
     return leaf(structure)
+
+
+def _like(original: Dict[Any, Any], items: Dict[Any, Any]) -> Dict[Any, Any]:
+    """A dictionary of the same class; one whose class can not be made from items keeps what else it holds."""
+    if type(original) is dict:
+        return items
+    try:
+        return type(original)(items)  # type: ignore[call-arg]
+    except TypeError:
+        twin = copy.copy(original)
+        twin.update(items)
+        return twin
 
 
 def leaves(structure: Any) -> Iterator[Any]:

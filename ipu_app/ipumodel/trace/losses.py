@@ -8,10 +8,11 @@ differentiated on the device, silently; here it is refused.
 from __future__ import annotations
 
 import dataclasses
-from typing import Dict, FrozenSet, List, Tuple
+from typing import Dict, FrozenSet, List, Set, Tuple
 
 from .._errors import py_error
-from .graph import Graph, Node
+from ..strictness import is_strict
+from .graph import Graph, Node, written_values
 
 #: torch.nn.functional names that mark their result (nll_loss and cross_entropy are seen as ATen
 #: nll_loss_forward)
@@ -70,14 +71,18 @@ class LossBook:
                 self._upstream[output] = self._upstream.get(output, 0) | upstream
 
     def final_loss(self, graph: Graph) -> int:
-        """The value to differentiate; Error for no loss, several, or arithmetic after the only one."""
-        folded = 0
-        for mark in self.marks:
-            folded |= mark.upstream
-        final = [bit for bit in range(len(self.marks)) if not folded >> bit & 1]
+        """The value to differentiate; Error for no loss that an output depends on, several, or arithmetic
+        after the only one.
+        """
+        alive = _reaching_outputs(graph)
+        folded, marks = 0, [bit for bit, mark in enumerate(self.marks) if mark.value in alive]
+        for bit in marks:
+            folded |= self.marks[bit].upstream
+        final = [bit for bit in marks if not folded >> bit & 1]
         if not final:
             raise py_error(
-                "Couldn't find a loss in graph! End forward with `poptorch.identity_loss(loss, "
+                "Couldn't find a loss in graph! (One that no output depends on is dropped.) End forward with "
+                "`poptorch.identity_loss(loss, "
                 "reduction='none')`, or use one of torch's loss functions."
             )
         if len(final) > 1:
@@ -87,7 +92,7 @@ class LossBook:
                 f"graph loss in poptorch.identity_loss. Losses: {found}."
             )
         mark = self.marks[final[0]]
-        if not mark.is_explicit and final[0] in self._followed_by:
+        if is_strict() and not mark.is_explicit and final[0] in self._followed_by:
             op, module = self._followed_by[final[0]]
             raise py_error(
                 f"Arithmetic after the loss: aten::{op} in '{module}' takes the result of {mark.op}, but "
@@ -95,3 +100,13 @@ class LossBook:
                 "poptorch.identity_loss(total, reduction='none'), or detach what is only a metric."
             )
         return mark.value
+
+
+def _reaching_outputs(graph: Graph) -> Set[int]:
+    """Values on which some output, or something that is written into, depends."""
+    alive: Set[int] = set(graph.outputs)
+    for node in reversed(graph.nodes):
+        if written_values(node) or any(value in alive for value in node.outputs):
+            alive.update(node.reads())
+            alive.update(value for value in node.outputs if value is not None)
+    return alive

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Dict, Tuple
+from typing import Any, Dict, Tuple
 
 import torch
 from torch import Tensor
 
 from .._errors import py_error
 from .graph import map_structure, op_name, tensors_in, written_tensors
-from .rules_ops import INDEX_OPS, PROMOTED_OPS, base_name
+from .rules_ops import INDEX_OPS, base_name
+from .tracer import Tracer
+from .type_rules import RESULT_TYPE_OF, check_addmm
 from .types import device_dtype
-
-if TYPE_CHECKING:
-    from .tracer import Tracer
 
 Args = Tuple[Any, ...]
 Kwargs = Dict[str, Any]
@@ -32,14 +31,16 @@ CAST_TO_INPUT = {
 }
 
 
-def record(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def record(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Record an operation as it is, but for types."""
     name = base_name(op_name(func))
     args, kwargs = map_structure((args, kwargs), _narrow_dtype)
     if name in CAST_TO_INPUT:
         args = _cast_to_input(tracer, args, CAST_TO_INPUT[name])
-    if name in PROMOTED_OPS:
-        args = _promote(tracer, args)
+    if name == "addmm":
+        check_addmm(tracer, args)
+    if name in RESULT_TYPE_OF:
+        args = _cast_all(tracer, args, args[RESULT_TYPE_OF[name]].dtype)
     if name in INDEX_OPS:
         args = map_structure(args, lambda item: _widen(tracer, item))
     result = run_on_shapes(tracer, func, args, kwargs)
@@ -54,7 +55,7 @@ def _narrow_dtype(item: Any) -> Any:
     return item
 
 
-def convert(tracer: "Tracer", tensor: Tensor, dtype: torch.dtype) -> Tensor:
+def convert(tracer: Tracer, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Record a cast, also to types that the device does not show (64-bit indices for CPU kernels)."""
     func = torch.ops.aten._to_copy.default
     result = func(tensor, dtype=dtype)
@@ -62,7 +63,7 @@ def convert(tracer: "Tracer", tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return result
 
 
-def _cast_to_input(tracer: "Tracer", args: Args, positions: Tuple[int, ...]) -> Args:
+def _cast_to_input(tracer: Tracer, args: Args, positions: Tuple[int, ...]) -> Args:
     changed = list(args)
     for position in positions:
         weight = changed[position]
@@ -71,25 +72,20 @@ def _cast_to_input(tracer: "Tracer", args: Args, positions: Tuple[int, ...]) -> 
     return tuple(changed)
 
 
-def _promote(tracer: "Tracer", args: Args) -> Args:
-    dtypes = {item.dtype for item in args if isinstance(item, Tensor)}
-    if dtypes != {torch.float16, torch.float32}:
-        return args
+def _cast_all(tracer: Tracer, args: Args, dtype: torch.dtype) -> Args:
     return tuple(
-        convert(tracer, item, torch.float32)
-        if isinstance(item, Tensor) and item.dtype == torch.float16
-        else item
+        convert(tracer, item, dtype) if isinstance(item, Tensor) and item.dtype != dtype else item
         for item in args
     )
 
 
-def _widen(tracer: "Tracer", item: Any) -> Any:
+def _widen(tracer: Tracer, item: Any) -> Any:
     if tracer.is_traced(item) and item.dtype in (torch.int32, torch.int16, torch.int8):
         return convert(tracer, item, torch.int64)
     return item
 
 
-def _narrow_results(tracer: "Tracer", func: Any, args: Args, result: Any) -> Any:
+def _narrow_results(tracer: Tracer, func: Any, args: Args, result: Any) -> Any:
     written = written_tensors(func, args)
 
     def narrow(item: Any) -> Any:
@@ -101,7 +97,7 @@ def _narrow_results(tracer: "Tracer", func: Any, args: Args, result: Any) -> Any
     return map_structure(result, narrow)
 
 
-def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def run_on_shapes(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Shapes and types of the results; through zeros on the host where torch has no shape rule."""
     for tensor in tensors_in((args, kwargs)):
         tracer.ref(tensor, op_name(func))
@@ -116,10 +112,12 @@ def run_on_shapes(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
                 f"{tracer.squeezed_means[-1]} returned a squeezed mean: use x.mean(d, keepdim=True) and (x "
                 "- m).square().mean(d, keepdim=True)."
             ) from error
+        if type(error) is RuntimeError and tracer.paths.current:
+            raise RuntimeError(f"{error} (aten::{op_name(func)} in '{tracer.paths.current}')") from error
         raise
 
 
-def _run_on_zeros(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _run_on_zeros(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     def zeros(item: Any) -> Any:
         if isinstance(item, Tensor):
             return torch.Tensor().new_zeros(tuple(item.shape), dtype=item.dtype)
@@ -136,7 +134,7 @@ def _run_on_zeros(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> An
     return map_structure(result, lambda item: item.to(meta) if isinstance(item, Tensor) else item)
 
 
-def _check_sizes(tracer: "Tracer", name: str, result: Any) -> None:
+def _check_sizes(tracer: Tracer, name: str, result: Any) -> None:
     first = result[0] if isinstance(result, (tuple, list)) and result else result
     if not isinstance(first, Tensor) or first.numel() or (name == "empty" and first.dtype == torch.uint8):
         return

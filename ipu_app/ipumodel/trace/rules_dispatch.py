@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List
 
 import torch
 from torch import Tensor
 
-from .._errors import py_error
-from .graph import leaves, op_name
+from .._errors import cpp_error, py_error
+from ..strictness import is_strict
+from .graph import leaves, map_structure, op_name, tensors_in, written_tensors
+from .handlers import has_handler
 from .recording import CAST_TO_INPUT, Args, Kwargs, record
+from .rules_indexing import data_dependent, is_mask, masked_shape
 from .rules_norms import batch_norm, group_norm, layer_norm
-from .rules_ops import DATA_DEPENDENT_OPS, base_name, is_supported, remedy_for
+from .rules_ops import DATA_DEPENDENT_OPS, base_name
+from .rules_reading import unreadable
+from .tracer import Tracer
 
-if TYPE_CHECKING:
-    from .tracer import Tracer
-
-_READS_VALUES = {"_local_scalar_dense": "item", "item": "item", "is_nonzero": "item", "equal": "equal"}
+_READS_VALUES = ("_local_scalar_dense", "item", "is_nonzero", "equal")
 
 
-def dispatch(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def dispatch(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Handle one ATen operation met by the trace."""
     name = op_name(func)
     if tracer.is_paused or not _on_device(tracer, args, kwargs):
         return func(*args, **kwargs)
     if _leaves_device(kwargs):
-        raise _unreadable(tracer, name, "cpu()")
+        raise py_error(
+            f"Illegal move to CPU: aten::{name} in '{tracer.paths.current}' copies an IPU tensor to the "
+            "host, which is eager-only. Return it as an output of the model instead."
+        )
     if name == "_to_copy" and not tracer.is_traced(args[0]):
         return tracer.constant(args[0].to(kwargs.get("dtype") or args[0].dtype))
-    _check_allowed(tracer, name, func, args)
+    _check_readable(tracer, name, args)
+    if not has_handler(base_name(name)) or base_name(name) == "triu":
+        if _are_constant(tracer, args, kwargs):
+            return _evaluated(tracer, func, args, kwargs)
+        tracer.refuse_later(func)
     rule = _RULES.get(base_name(name), record)
     return rule(tracer, func, args, kwargs)
 
 
-def _on_device(tracer: "Tracer", args: Args, kwargs: Kwargs) -> bool:
+def _on_device(tracer: Tracer, args: Args, kwargs: Kwargs) -> bool:
     device = kwargs.get("device")
     if device is not None and torch.device(device).type == "meta":
         return True
@@ -46,69 +54,58 @@ def _leaves_device(kwargs: Kwargs) -> bool:
     return device is not None and torch.device(device).type != "meta"
 
 
-def _unreadable(tracer: "Tracer", op: str, what: str) -> Exception:
-    return py_error(
-        f"aten::{op} is only supported in eager mode, it is eager-only: {what} in '{tracer.paths.current}' "
-        "would read the value of an IPU tensor while the model is compiled. Use torch.where or masks for "
-        "decisions, and return what you want to see as an output."
-    )
-
-
-def _check_allowed(tracer: "Tracer", name: str, func: Any, args: Args) -> None:
+def _check_readable(tracer: Tracer, name: str, args: Args) -> None:
     if name in _READS_VALUES:
-        raise _unreadable(tracer, _READS_VALUES[name], "item(), float(), int(), bool() or `if tensor`")
+        raise unreadable(tracer, "item(), float(), int(), bool() or `if tensor`")
     if base_name(name) in DATA_DEPENDENT_OPS:
         raise data_dependent(tracer, name)
     if base_name(name) == "index" and _has_mask(args):
-        raise data_dependent(tracer, "nonzero", "indexing with a boolean mask")
-    if not is_supported(name):
-        tracer.refuse_later(func)
-
-
-def data_dependent(tracer: "Tracer", name: str, how: str = "") -> Exception:
-    """The Error for an operation whose result's shape depends on values."""
-    return py_error(
-        f"Operations using aten::{name} are unsupported because the output shape is determined by the "
-        f"tensor values ({how or name} in '{tracer.paths.current}'). The IPU cannot support dynamic output "
-        f"shapes: {remedy_for('nonzero')}."
-    )
+        raise masked_shape(tracer, "indexing with a boolean mask")
 
 
 def _has_mask(args: Args) -> bool:
     indices = args[1] if len(args) > 1 and isinstance(args[1], (list, tuple)) else ()
-    return any(isinstance(item, Tensor) and item.dtype in (torch.bool, torch.uint8) for item in indices)
+    return any(is_mask(item) for item in indices)
+
+
+# ---- expressions of constants
+
+
+def _are_constant(tracer: Tracer, args: Args, kwargs: Kwargs) -> bool:
+    """Whether an operation without a handler has operands that are known while compiling."""
+    tensors = tensors_in((args, kwargs))
+    return all(tracer.known.get(tracer.number_of(tensor)) is not None for tensor in tensors)
+
+
+def _evaluated(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """The result of an operation on constants as constants, worked out by torch on the host."""
+
+    def ref(item: Any) -> Any:
+        return tracer.ref(item, op_name(func)) if isinstance(item, Tensor) else item
+
+    written = written_tensors(func, args)
+    with tracer.paused():
+        result = tracer.known.evaluate(func, map_structure(args, ref), map_structure(kwargs, ref))
+        result = map_structure(result, lambda item: item.clone() if isinstance(item, Tensor) else item)
+    made = map_structure(result, lambda item: tracer.constant(item) if isinstance(item, Tensor) else item)
+    if written:
+        record(tracer, torch.ops.aten.copy_.default, (written[0], made), {})
+        return written[0]
+    return made
 
 
 # ---- operations with rules of their own
 
 
-def _arange(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
-    numbers = list(args) + [kwargs[key] for key in ("start", "end", "step") if key in kwargs]
-    if any(isinstance(number, float) for number in numbers):
+def _spread(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """var and std know biased and unbiased only: any other correction is read as 1. Over all dimensions
+    PopTorch's own tests and its front end disagree on whether they are taken.
+    """
+    if is_strict() and not (len(args) > 1 and args[1]):
         raise py_error(
-            f"aten::arange in '{tracer.paths.current}': only integers are supported, got {tuple(numbers)}. "
-            "Use torch.arange(n).float() * step + start."
+            f"aten::{op_name(func)} in '{tracer.paths.current}' over all dimensions: PopTorch's front end "
+            "refuses it. Flatten first and name the dimension, x.flatten().var(0)."
         )
-    start, end, step = _range(numbers)
-    count = (end - start) // step
-    if count != math.ceil((end - start) / step):
-        tracer.warn(
-            f"aten::arange({start}, {end}, {step}) in '{tracer.paths.current}' has {count} elements on the "
-            "IPU: the step does not divide the range. Use torch.arange(n) * step."
-        )
-    options = {key: value for key, value in kwargs.items() if key not in ("start", "end", "step")}
-    full = torch.ops.aten.arange.start_step
-    return record(tracer, full, (start, start + count * step, step), options)
-
-
-def _range(numbers: List[int]) -> Tuple[int, int, int]:
-    if len(numbers) == 1:
-        return 0, numbers[0], 1
-    return numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 1
-
-
-def _spread(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """var and std know biased and unbiased only: any other correction is read as 1."""
     correction = kwargs.get("correction")
     if correction not in (None, 0, 1):
         tracer.warn(
@@ -119,7 +116,7 @@ def _spread(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     return record(tracer, func, args, kwargs)
 
 
-def _var_mean(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _var_mean(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     spread, mean = _spread(tracer, func, args, kwargs)
     dims = _reduced_dims(args)
     if spread.dim() != args[0].dim() or not dims:
@@ -140,17 +137,18 @@ def _reduced_dims(args: Args) -> List[int]:
     return list(dims) if isinstance(dims, (list, tuple)) and dims else list(range(args[0].dim()))
 
 
-def _convolution(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _convolution(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     dilation, is_transposed = args[5], args[6]
-    if is_transposed and any(step != 1 for step in dilation):
+    if is_strict() and is_transposed and any(step != 1 for step in dilation):
         raise py_error(
             f"aten::{op_name(func)} in '{tracer.paths.current}': dilation of a transposed convolution is not "
-            f"supported, got {list(dilation)}. Use dilation=1, or upsample and a plain convolution."
+            f"supported, got {list(dilation)} (untested below PopTorch, which takes it). Use dilation=1, or "
+            "upsample and a plain convolution."
         )
     return record(tracer, func, args, kwargs)
 
 
-def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _adaptive_pool(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     sizes = [args[1]] if isinstance(args[1], int) else list(args[1])
     spatial = list(args[0].shape[-len(sizes) :])
     if any(size % out for size, out in zip(spatial, sizes)):
@@ -161,7 +159,7 @@ def _adaptive_pool(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> A
     return record(tracer, func, args, kwargs)
 
 
-def _nll(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _nll(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     if len(args) > 2 and args[2] is not None:
         raise py_error(
             f"aten::nll_loss in '{tracer.paths.current}': weight is not supported (nll_loss and "
@@ -175,31 +173,64 @@ def _nll(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     return result
 
 
-def _topk(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _topk(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     is_sorted = args[4] if len(args) > 4 else kwargs.get("sorted", True)
     if not is_sorted:
         raise py_error(f"aten::topk in '{tracer.paths.current}': only sorted=True is supported.")
     return record(tracer, func, args, kwargs)
 
 
-def _index_put(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Masks come only from torch's own composites here; filling by a mask has a fixed shape."""
+def _index_put(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """A mask alone is a choice of fixed shape between the tensor and the values."""
     if not _has_mask(args):
         return record(tracer, func, args, kwargs)
-    if len(args[1]) != 1 or args[2].numel() != 1:
-        raise data_dependent(tracer, "nonzero", "indexing with a boolean mask")
-    fill = (
-        torch.ops.aten.masked_fill_.Tensor
-        if op_name(func).endswith("_")
-        else torch.ops.aten.masked_fill.Tensor
+    if len(args[1]) != 1:
+        raise masked_shape(tracer, "indexing with a boolean mask")
+    target, mask, values = args[0], args[1][0], args[2]
+    missing = target.dim() - mask.dim()
+    mask = record(tracer, torch.ops.aten._to_copy.default, (mask,), {"dtype": torch.bool})
+    mask = record(tracer, torch.ops.aten.view.default, (mask, list(mask.shape) + [1] * missing), {})
+    chosen = record(tracer, torch.ops.aten.where.self, (mask, values, target), {})
+    if not op_name(func).endswith("_"):
+        return chosen
+    return record(tracer, torch.ops.aten.copy_.default, (target, chosen), {})
+
+
+def _average_pool(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """The divisor is the window's size, whatever is asked for."""
+    if len(args) > 6 and args[6] is not None:
+        tracer.warn(
+            f"aten::{op_name(func)} in '{tracer.paths.current}': divisor_override={args[6]} is ignored on "
+            "the IPU; multiply the result instead"
+        )
+        args = args[:6]
+    return record(tracer, func, args, kwargs)
+
+
+def _edge_pad(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """PopART has a gradient for zero padding only."""
+    if tracer.training and torch.is_grad_enabled() and args[0].requires_grad:
+        raise cpp_error(
+            f"aten::{op_name(func)} in '{tracer.paths.current}': PopART has no gradient for reflection and "
+            "replication padding. Pad with zeros, or pad the inputs on the host.",
+        )
+    return record(tracer, func, args, kwargs)
+
+
+def _linear_upsample(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    raise py_error(
+        f"Unsupported upsample mode aten::{op_name(func)}: currently only 'nearest' is supported (in "
+        f"'{tracer.paths.current}')"
     )
-    value = args[2] if args[2].dim() == 0 else record(tracer, torch.ops.aten.view.default, (args[2], []), {})
-    return record(tracer, fill, (args[0], args[1][0], value), {})
 
 
 _BATCH_NORMS = tuple(name for name in CAST_TO_INPUT if "batch_norm" in name)
-_RULES: Dict[str, Callable[["Tracer", Any, Args, Kwargs], Any]] = {
-    "arange": _arange,
+_RULES: Dict[str, Callable[[Tracer, Any, Args, Kwargs], Any]] = {
+    "avg_pool2d": _average_pool,
+    "avg_pool3d": _average_pool,
+    **dict.fromkeys(("reflection_pad1d", "reflection_pad2d"), _edge_pad),
+    **dict.fromkeys(("replication_pad1d", "replication_pad2d", "replication_pad3d"), _edge_pad),
+    **dict.fromkeys(("upsample_linear1d", "upsample_trilinear3d"), _linear_upsample),
     "convolution": _convolution,
     "_convolution": _convolution,
     "var": _spread,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, List
+from typing import Any, List
 
 import torch
 from torch import Tensor
@@ -10,12 +10,10 @@ from torch import Tensor
 from .._errors import cpp_error
 from .graph import op_name
 from .recording import Args, Kwargs, convert, record
-
-if TYPE_CHECKING:
-    from .tracer import Tracer
+from .tracer import Tracer
 
 
-def _check_affine(tracer: "Tracer", func: Any, weight: Any, bias: Any) -> None:
+def _check_affine(tracer: Tracer, func: Any, weight: Any, bias: Any) -> None:
     """PopTorch fills in ones and zeros for a norm that has neither, but not for one that has one of them."""
     if (weight is None) != (bias is None):
         missing = "bias" if bias is None else "weight"
@@ -26,24 +24,38 @@ def _check_affine(tracer: "Tracer", func: Any, weight: Any, bias: Any) -> None:
         )
 
 
-def layer_norm(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def layer_norm(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Affine by both or by neither."""
     _check_affine(tracer, func, *args[2:4])
     return record(tracer, func, args, kwargs)
 
 
-def batch_norm(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
-    """Running statistics are written into buffers of the model only; other tensors stay what they were."""
+def batch_norm(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """Running statistics are written into buffers of the model only; other tensors stay what they were. The
+    forward goes on to see them as they were before.
+    """
     _check_affine(tracer, func, *args[1:3])
     state = set(tracer.graph.state.values())
     args = list(args)
     for position in (3, 4):
         if args[position] is not None and tracer.number_of(args[position]) not in state:
             args[position] = record(tracer, torch.ops.aten.clone.default, (args[position],), {})
-    return record(tracer, func, tuple(args), kwargs)
+    before = [_copy_of(tracer, args[position]) for position in (3, 4)]
+    result = record(tracer, func, tuple(args), kwargs)
+    for position, copy in zip((3, 4), before):
+        if copy is not None:
+            tracer.hold_before_update(tracer.number_of(args[position]), tracer.number_of(copy))
+    return result
 
 
-def group_norm(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
+def _copy_of(tracer: Tracer, statistics: Any) -> Any:
+    """A copy for later readers; one that nobody reads is dropped when the graph is pruned."""
+    if statistics is None:
+        return None
+    return record(tracer, torch.ops.aten.clone.default, (statistics,), {})
+
+
+def group_norm(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """With groupNormStridedChannelGrouping channel c is in group c % G, not c // (C / G)."""
     x, weight, bias, batch, channels, size, groups, eps = args
     _check_affine(tracer, func, weight, bias)
@@ -63,7 +75,7 @@ def group_norm(tracer: "Tracer", func: Any, args: Args, kwargs: Kwargs) -> Any:
     return result, mean, rstd
 
 
-def _swapped(tracer: "Tracer", x: Tensor, split: List[int], shape: List[int]) -> Tensor:
+def _swapped(tracer: Tracer, x: Tensor, split: List[int], shape: List[int]) -> Tensor:
     """Split channels in two, swap the parts and join them again."""
     parts = record(tracer, torch.ops.aten.view.default, (x, split), {})
     parts = record(tracer, torch.ops.aten.permute.default, (parts, [0, 2, 1, 3]), {})

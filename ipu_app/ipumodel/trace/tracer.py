@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from .._errors import py_error
 from .blocks_state import BlockTracker
+from .constants import KnownValues
 from .graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name, written_tensors
+from .handlers import ELEMENTWISE
 from .losses import LossBook
 from .module_paths import ModulePaths
-from .rules_ops import remedy_for
+from .rules_ops import base_name, remedy_for
 from .types import device_dtype
 from .types import shape_only as make_shape_only
 
@@ -52,6 +54,8 @@ class Tracer:
         self._numbers: Dict[int, int] = {}
         self._alive: List[Tensor] = []
         self.squeezed_means: List[str] = []
+        self.known = KnownValues()
+        self._before_update: Dict[int, int] = {}
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
@@ -85,20 +89,42 @@ class Tracer:
         with self.paused():
             value = tensor.detach().to(device_dtype(tensor.dtype)).clone()
             shape_only = make_shape_only(tuple(value.shape), value.dtype)
-        self.graph.constants[self.adopt(shape_only)] = value
+        number = self.adopt(shape_only)
+        self.graph.constants[number] = value
+        self.known.put(number, value.clone())
         return shape_only
 
     def ref(self, tensor: Tensor, op: str) -> Ref:
-        """The graph's name for a tensor argument; Error for tensors that are not on the device."""
+        """The graph's name for a tensor argument; an error for tensors that are not on the device."""
         number = self.number_of(tensor)
         if number is not None:
             return Ref(number)
-        shape = list(tensor.shape)
-        raise py_error(
-            f"{UNKNOWN_TENSOR} tensor(device={tensor.device.type}, shape={shape}, "
-            f"dtype={tensor.dtype}) in aten::{op} in '{self.paths.current}'. Register it as a buffer of the "
-            "model, or move it with `.to(x.device)`, which compiles it in as a constant."
+        raise self._host_tensor(tensor, base_name(op))
+
+    def _host_tensor(self, tensor: Tensor, op: str) -> Exception:
+        """torch's own exception where it compares devices before PopTorch is asked, else PopTorch's."""
+        dtype = short_name(tensor.dtype)
+        found = f"tensor(device={tensor.device.type}, shape={list(tensor.shape)}, dtype={dtype})"
+        advice = (
+            f"in aten::{op} in '{self.paths.current}'. Register it as a buffer of the model, or move it with "
+            "`.to(x.device)`, which compiles it in as a constant."
         )
+        if op in ELEMENTWISE and tensor.dim() and tensor.device.type != "meta":
+            return RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, ipu:0 and "
+                f"{tensor.device.type}! {found} {advice}"
+            )
+        return py_error(f"{UNKNOWN_TENSOR} {found} {advice}")
+
+    def hold_before_update(self, number: int, copy: int) -> None:
+        """What reads a value from now on sees a copy that was taken before: a norm writes its statistics at
+        the end of a run.
+        """
+        self._before_update[number] = copy
+
+    def as_read(self, number: int) -> int:
+        """The number that a reader of a value gets."""
+        return self._before_update.get(number, number)
 
     # ---- operations
 
@@ -107,10 +133,17 @@ class Tracer:
         name = op_name(func)
         block, stage, ipu = self.blocks.current(name, self.paths.current)
         place = Place(self.paths.current, block, stage, ipu)
-        to_ref = lambda item: self.ref(item, name) if isinstance(item, Tensor) else item  # noqa: E731
+        writes = written_tensors(func, args)
+
+        def to_ref(item: Any) -> Any:
+            if not isinstance(item, Tensor):
+                return item
+            ref = self.ref(item, name)
+            is_written = any(item is target for target in writes)
+            return ref if is_written else Ref(self.as_read(ref.index))
+
         node_args, node_kwargs = map_structure(tuple(args), to_ref), map_structure(dict(kwargs), to_ref)
         outputs = result if isinstance(result, (tuple, list)) else (result,)
-        writes = written_tensors(func, args)
         numbers = []
         for output in outputs:
             if not isinstance(output, Tensor):
@@ -124,6 +157,8 @@ class Tracer:
             Node(func, node_args, node_kwargs, tuple(numbers), is_tuple, torch.is_grad_enabled(), place)
         )
         self.losses.propagate(self.graph.nodes[-1])
+        with self.paused():
+            self.known.follow(self.graph.nodes[-1])
         return result
 
     def refuse_later(self, func: Any) -> None:
@@ -147,3 +182,11 @@ class Tracer:
                 f"Unsupported ops found in compiled model: [{', '.join(names)}]. "
                 f"{'; '.join(self.unsupported)}."
             )
+
+
+def short_name(dtype: torch.dtype) -> str:
+    """A type as torch's C++ prints it."""
+    name = str(dtype).replace("torch.", "")
+    return {"int64": "Long", "int32": "Int", "float32": "Float", "float16": "Half"}.get(
+        name, name.capitalize()
+    )

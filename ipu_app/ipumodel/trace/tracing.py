@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from .._errors import Error, py_error
 from . import context, factories, rules_calls, rules_dispatch
 from .graph import Graph, map_structure, tensors_in
-from .mutation import write_through_steps
+from .mutation import write_through_steps, written_roots
 from .tracer import UNKNOWN_TENSOR, Tracer
 from .types import META, device_dtype
 from .types import shape_only as make_shape_only
@@ -137,8 +137,8 @@ def _check_writes(graph: Graph) -> None:
     node = write_through_steps(graph)
     if node is not None:
         raise py_error(
-            f"aten::{node.name} in '{node.place.module}': in-place assignment to a slice with a step "
-            "other than 1 is not supported. Write with torch.where and a mask, or with steps of 1."
+            "In-place modification of slices with step size other than 1 is not supported. (aten::"
+            f"{node.name} in '{node.place.module}') Write with torch.where and a mask, or with steps of 1."
         )
 
 
@@ -148,9 +148,10 @@ def _finish(tracer: Tracer, outputs: Any) -> None:
     for tensor in tensors_in(outputs):
         number = tracer.number_of(tensor)
         if number is not None:
-            graph.outputs.append(number)
+            graph.outputs.append(tracer.as_read(number))
         elif tensor.device.type == "meta":
             raise py_error("An output of the model is not a result of traced operations")
     if tracer.training:
         graph.loss = tracer.losses.final_loss(graph)
+    graph.written_inputs = [number for number in graph.inputs if number in written_roots(graph)]
     graph.prune()
