@@ -13,8 +13,11 @@ from torch import Tensor
 from ._errors import Error, py_error
 from .blocks import BeginBlock, Block, BlockFunction, LegacyBeginBlockFn, removeBlocks
 from .enums import MatMulSerializationMode, OverlapMode
+from .multi_conv import MultiConv
+from .printing import ipu_print_tensor
 from .trace import context
 from .trace.context import isRunningOnIpu
+from .trace.graph import tensors_in
 
 __all__ = [
     "Attribute",
@@ -115,35 +118,22 @@ def _overlap(tensors: Any, mode: OverlapMode, name: str) -> Any:
     tracer = context.current()
     if tracer is not None and mode != OverlapMode.NoOverlap:
         tracer.uses_overlapped_io = True
+        tracer.overlapped[name] += [tracer.number_of(tensor) for tensor in tensors_in(tensors)]
     return tensors
 
 
 def set_overlap_for_input(input_tensors: Any, mode: OverlapMode) -> Any:
-    """Overlap the transfer of these inputs with compute (needs IO tiles, refuses pipelines): an identity."""
+    """Overlap the transfer of these inputs with compute (needs IO tiles, refuses pipelines): an identity, for
+    inputs of the model only.
+    """
     return _overlap(input_tensors, mode, "set_overlap_for_input")
 
 
 def set_overlap_for_output(output_tensors: Any, mode: OverlapMode) -> Any:
-    """Overlap the transfer of these outputs with compute (needs IO tiles, refuses pipelines): an identity."""
+    """Overlap the transfer of these outputs with compute (needs IO tiles, refuses pipelines): an identity,
+    for outputs of the model only.
+    """
     return _overlap(output_tensors, mode, "set_overlap_for_output")
-
-
-def ipu_print_tensor(  # noqa: PLR0913 - the vendor's signature
-    tensor: Tensor,
-    title: str = "",
-    print_gradient: bool = True,
-    summarise_threshold: int = 1000,
-    edge_items: int = 3,
-    max_line_width: int = 80,
-    digits: int = 4,
-    float_format: str = "auto",
-    separator: str = ", ",
-    open_bracket: str = "(",
-    close_bracket: str = ")",
-) -> Tensor:
-    """Print a tensor each time the device computes it (not in the simulator): an identity."""
-    assert isinstance(title, str), "The title of ipu_print_tensor is a string"
-    return _identity(tensor, "ipu_print_tensor")
 
 
 def serializedMatMul(
@@ -271,47 +261,6 @@ class Attribute:
 
     def __init__(self, **kwargs: Any) -> None:
         self._attributes = kwargs
-
-    def __enter__(self) -> None:
-        """No effect on values."""
-
-    def __exit__(self, type: Any, value: Any, traceback: Any) -> None:  # the vendor's name
-        """No effect on values."""
-
-
-class MultiConv:
-    """Context manager: the convolutions inside are planned together. Setters return the object."""
-
-    def __init__(self) -> None:
-        self._settings: dict = {}  # type: ignore[type-arg]
-
-    def _set(self, **values: Any) -> "MultiConv":
-        self._settings.update(values)
-        return self
-
-    def availableMemoryProportions(self, value: Any) -> "MultiConv":
-        """Share of memory per convolution."""
-        return self._set(available_memory_proportions=value)
-
-    def partialsTypes(self, value: Any) -> "MultiConv":
-        """Type of the partials per convolution."""
-        return self._set(partials_types=value)
-
-    def enableConvDithering(self, value: Any) -> "MultiConv":
-        """Whether to spread the convolutions."""
-        return self._set(conv_dithering=value)
-
-    def planType(self, value: Any) -> "MultiConv":
-        """Parallel or serial."""
-        return self._set(plan_type=value)
-
-    def perConvReservedTiles(self, value: int) -> "MultiConv":
-        """Tiles reserved for each convolution."""
-        return self._set(reserved_tiles=value)
-
-    def cycleBackOff(self, value: float) -> "MultiConv":
-        """Cycle back-off."""
-        return self._set(cycle_back_off=value)
 
     def __enter__(self) -> None:
         """No effect on values."""

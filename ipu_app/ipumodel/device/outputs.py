@@ -71,7 +71,9 @@ class OutputStructure:
     """The nesting of a model's outputs: which leaves come from the device and which are host constants."""
 
     def __init__(self, outputs: Any) -> None:
-        self._outputs = outputs  # its shape-only tensors stand for those that come from the device
+        # shape-only tensors stand for those that come from the device, without the trace's history
+        forget = lambda leaf: leaf.detach() if isinstance(leaf, Tensor) and leaf.is_meta else leaf  # noqa: E731
+        self._outputs = map_structure(outputs, forget)
         if any(tensor.device.type != "meta" for tensor in tensors_in(outputs)):
             warnings.warn(
                 "An output is a host tensor at trace time: it is returned unchanged, once, whatever the "

@@ -16,6 +16,8 @@ from .._errors import cpp_error
 from ..trace.graph import Node
 from ..trace.rules_ops import FACTORY_OPS, VALUE_PRESERVING_OPS, base_name
 
+#: a comparison with what is not a number is invalid and stops as well
+_COMPARISONS = frozenset("lt le gt ge eq ne".split())
 _PUT_VALUES = FACTORY_OPS | VALUE_PRESERVING_OPS | {"masked_fill", "fill", "constant_pad_nd", "zero"}
 
 
@@ -32,7 +34,11 @@ def trap(node: Node) -> Callable[[Tuple[Tensor, ...], Tuple[Tensor, ...]], None]
         "Precision.enableFloatingPointExceptions off to see where the values go."
     )
 
+    is_comparison = base_name(node.name) in _COMPARISONS
+
     def check(inputs: Tuple[Tensor, ...], outputs: Tuple[Tensor, ...]) -> None:
+        if is_comparison and any(map(_has_nan, inputs)):
+            raise cpp_error(message, "poplar_application_runtime_error")
         if all(_is_finite(tensor) for tensor in outputs):
             return
         invalid = any(_has_nan(tensor) for tensor in outputs) and not any(map(_has_nan, inputs))

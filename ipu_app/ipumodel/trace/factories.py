@@ -40,6 +40,9 @@ def patched(device: torch.device) -> Iterator[None]:
     torch.autograd.Function.apply = classmethod(_apply_forward_only)  # type: ignore[method-assign]
     checkpoint_module.checkpoint = _call_directly
     torch.distributions.Distribution.set_default_validate_args(False)
+    has_module = hasattr(torch, "ipu")
+    if not has_module:  # newer versions of torch look for a module by the name of a tensor's device
+        torch.ipu = getattr(torch, "cpu", torch)  # type: ignore[attr-defined]
     try:
         yield
     finally:
@@ -48,6 +51,8 @@ def patched(device: torch.device) -> Iterator[None]:
         torch.normal, torch.autograd.grad, torch.autograd.backward = normal, grad, backward
         checkpoint_module.checkpoint = checkpoint
         torch.distributions.Distribution.set_default_validate_args(validates)
+        if not has_module:
+            del torch.ipu  # type: ignore[attr-defined]
         if apply is None:
             del torch.autograd.Function.apply
         else:

@@ -64,6 +64,13 @@ HANDLERS: FrozenSet[str] = frozenset(" ".join(_HANDLERS_BY_KIND.values()).split(
 TAKEN_APART: FrozenSet[str] = frozenset(" ".join(_TAKEN_APART_BY_KIND.values()).split())
 
 
+#: functions that reach a handler whole (poptorch/source/dispatch_tracer/RegisterOptionalAtenOps.cpp.inc):
+#: what torch makes of them here needs no handlers
+LOWERED_WHOLE: FrozenSet[str] = frozenset(
+    "kl_div poisson_nll_loss cosine_embedding_loss hinge_embedding_loss margin_ranking_loss "
+    "triplet_margin_loss ctc_loss binary_cross_entropy_with_logits bilinear lstm gru rnn_tanh rnn_relu "
+    "embedding_bag feature_dropout cosine_similarity pairwise_distance cdist".split()
+)
 #: operations for which torch itself compares the devices of its operands, before PopTorch sees them
 ELEMENTWISE: FrozenSet[str] = frozenset(
     " ".join(_HANDLERS_BY_KIND[kind] for kind in ("arithmetic", "angles", "comparison")).split()

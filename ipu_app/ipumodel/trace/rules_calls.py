@@ -11,6 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 from .._errors import py_error
 from . import device_names, rules_indexing, rules_reading, type_rules
+from .handlers import LOWERED_WHOLE
 from .losses import LOSS_FUNCTIONS
 from .tracer import Tracer
 
@@ -41,9 +42,16 @@ class CallMode(TorchFunctionMode):
             return _attribute(self._tracer, func, args)
         args, kwargs = device_names.translated(name, tuple(args), kwargs)
         rule = _RULES.get(name)
+        if name in LOWERED_WHOLE:
+            with self._tracer.in_handler():
+                return (rule or _as_it_is)(self._tracer, func, args, kwargs)
         if rule is not None:
             return rule(self._tracer, func, args, kwargs)
         return func(*args, **kwargs)
+
+
+def _as_it_is(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    return func(*args, **kwargs)
 
 
 def _attribute(tracer: Tracer, func: Any, args: Args) -> Any:

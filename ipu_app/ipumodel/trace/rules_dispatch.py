@@ -37,7 +37,8 @@ def dispatch(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     if not has_handler(base_name(name)) or base_name(name) == "triu":
         if _are_constant(tracer, args, kwargs):
             return _evaluated(tracer, func, args, kwargs)
-        tracer.refuse_later(func)
+        if not tracer.is_in_handler:
+            tracer.refuse_later(func)
     rule = _RULES.get(base_name(name), record)
     return rule(tracer, func, args, kwargs)
 

@@ -55,6 +55,12 @@ class Tracer:
         self._alive: List[Tensor] = []
         self.squeezed_means: List[str] = []
         self.known = KnownValues()
+        self.is_in_handler = False  # of an operation that PopTorch lowers whole, though torch takes it apart
+        self.convolutions_together: Optional[int] = None  # in a MultiConv block so far; None outside of one
+        self.overlapped: Dict[str, List[Optional[int]]] = {
+            "set_overlap_for_input": [],
+            "set_overlap_for_output": [],
+        }
         self._before_update: Dict[int, int] = {}
 
     @contextlib.contextmanager
@@ -66,6 +72,15 @@ class Tracer:
                 yield
         finally:
             self.is_paused = before
+
+    @contextlib.contextmanager
+    def in_handler(self) -> Iterator[None]:
+        """Record parts of an operation that has a handler as a whole."""
+        before, self.is_in_handler = self.is_in_handler, True
+        try:
+            yield
+        finally:
+            self.is_in_handler = before
 
     # ---- values
 
@@ -82,7 +97,7 @@ class Tracer:
 
     def is_traced(self, value: Any) -> bool:
         """Whether a value is a tensor on the device."""
-        return isinstance(value, Tensor) and value.device.type == "meta"
+        return isinstance(value, Tensor) and value.device.type in ("meta", "ipu")
 
     def constant(self, tensor: Tensor) -> Tensor:
         """Bring a host tensor onto the device as a constant that is compiled in."""
@@ -132,6 +147,8 @@ class Tracer:
         """Write one operation with its results into the graph and return the results with device types."""
         name = op_name(func)
         block, stage, ipu = self.blocks.current(name, self.paths.current)
+        if self.convolutions_together is not None and "convolution" in name:
+            self.convolutions_together += 1
         place = Place(self.paths.current, block, stage, ipu)
         writes = written_tensors(func, args)
 
@@ -160,6 +177,13 @@ class Tracer:
         with self.paused():
             self.known.follow(self.graph.nodes[-1])
         return result
+
+    def record_identity(self, func: Any, tensor: Tensor) -> Tensor:
+        """Write an operation of this package that gives a tensor back unchanged."""
+        with self.paused():
+            result = make_shape_only(tuple(tensor.shape), tensor.dtype)
+        self.record(func, (tensor,), {}, result)
+        return result.requires_grad_(tensor.requires_grad)
 
     def refuse_later(self, func: Any) -> None:
         """Remember an operation without a handler; all of them are reported at the end of the trace."""

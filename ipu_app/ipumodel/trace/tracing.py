@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .._errors import Error, py_error
+from .._errors import Error, cpp_error, py_error
 from . import context, factories, rules_calls, rules_dispatch
 from .graph import Graph, map_structure, tensors_in
 from .mutation import write_through_steps, written_roots
@@ -142,6 +142,25 @@ def _check_writes(graph: Graph) -> None:
         )
 
 
+def _check_overlapped(tracer: Tracer) -> None:
+    """Only transfers of inputs and outputs can overlap with compute."""
+    places = {"set_overlap_for_input": tracer.graph.inputs, "set_overlap_for_output": tracer.graph.outputs}
+    for name, numbers in places.items():
+        kind = name.rpartition("_")[2]
+        for number in tracer.overlapped[name]:
+            if number not in numbers:
+                raise cpp_error(
+                    f"poptorch.{name} applied on a node which is not a tensor {kind} to the model.",
+                    "poptorch_cpp_error",
+                )
+            if kind == "output" and numbers.count(number) > 1:
+                raise cpp_error(
+                    f"poptorch.{name} cannot be used with a tensor that is returned twice. Please check all "
+                    "returned tensors including those nested in tuples/lists.",
+                    "poptorch_cpp_error",
+                )
+
+
 def _finish(tracer: Tracer, outputs: Any) -> None:
     graph = tracer.graph
     _check_writes(graph)
@@ -151,6 +170,7 @@ def _finish(tracer: Tracer, outputs: Any) -> None:
             graph.outputs.append(tracer.as_read(number))
         elif tensor.device.type == "meta":
             raise py_error("An output of the model is not a result of traced operations")
+    _check_overlapped(tracer)
     if tracer.training:
         graph.loss = tracer.losses.final_loss(graph)
     graph.written_inputs = [number for number in graph.inputs if number in written_roots(graph)]

@@ -4,7 +4,7 @@ import warnings
 
 import torch
 
-RETURNS = ["Length", "Type", "Keys", "Value", "Type", "Type", "Data type", "Shape"]
+RETURNS = ["Length", "Type", "Keys", "Value", "Type", "Data type", "Shape"]
 
 
 class Net(torch.nn.Module):
@@ -23,7 +23,6 @@ def program(poptorch):
         ((x, {"a": x}), (x, {"b": x})),
         ((x, (x,), 2), (x, (x,), 3)),
         ((x, (x,), 2), (x, (x,), 2.0)),
-        ((x,), (torch.nn.Parameter(x),)),
         ((x,), (x.int(),)),
         ((x,), (torch.ones(3),)),
     ]

@@ -16,7 +16,7 @@ class Net(torch.nn.Module):
         product = p.serializedMatMul(
             rows, torch.ones(2, 1) * rows.new_tensor([[1.0], [3.0]]), p.MatMulSerializationMode.Disabled
         )
-        with p.NameScope("scope"), p.MultiConv():
+        with p.NameScope("scope"):
             same = p.nop(p.set_available_memory(x, 0.2))
         changed = p.dynamic_update(x, torch.full((1,), 9.0), 0, start - 1, 1)
         return p.dynamic_slice(x, 0, start, 2, 1), product, same, p.recomputationCheckpoint(x), changed

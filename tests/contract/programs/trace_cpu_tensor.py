@@ -2,7 +2,7 @@
 
 import torch
 
-RAISES = ("poptorch.Error", "Expected an IPU tensor")
+RAISES = ("RuntimeError", "Expected all tensors to be on the same device")
 
 
 class Net(torch.nn.Module):

@@ -54,12 +54,18 @@ def test_half_underflows() -> None:
 def test_mixed_types_follow_promotion() -> None:
     half, single = torch.randn(2, 3).half(), torch.randn(2, 3)
     assert run(Calls(lambda a, b: a + b), half, single).dtype == torch.float32
-    assert run(Calls(lambda a, b: a @ b.t()), half, single).dtype == torch.float32
+    assert run(Calls(lambda a, b: a @ b.t()), half, single).dtype == torch.float16  # a product: its first's
+    assert run(Calls(lambda a, b: a @ b.t()), single, half).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1, groups=2)],
+    [
+        nn.Conv2d(4, 4, 3, bias=False),
+        nn.GroupNorm(2, 4),
+        nn.BatchNorm2d(4),
+        nn.Conv2d(4, 4, 1, groups=2, bias=False),
+    ],
     ids=["conv", "group_norm", "batch_norm", "group_conv"],
 )
 def test_convolution_and_norm_weights_are_cast_to_the_input_type(layer: nn.Module) -> None:
@@ -147,13 +153,17 @@ class _WithLoss(nn.Module):
 def test_small_network_learns_in_every_precision(precision: str) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.GroupNorm(2, 8, eps=1e-3), nn.SiLU(), nn.Flatten(), nn.Linear(128, 2)
+        nn.Conv2d(1, 8, 3, bias=False),
+        nn.GroupNorm(2, 8, eps=1e-3),
+        nn.SiLU(),
+        nn.Flatten(),
+        nn.Linear(128, 2),
     )
     model = _Task(net, torch.float32 if precision == "32.32" else torch.float16)
     if precision == "16.16":
         net.half()
     elif precision == "16.32":
-        net[4].half()  # a linear layer's float32 weights would promote its input
+        net[4].half()  # torch multiplies no half rows with float32 weights
     optimizer = poptorch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, loss_scaling=64.0)
     options = poptorch.Options()
     options.Training.gradientAccumulation(2)
