@@ -14,7 +14,7 @@ from ._errors import Error, py_error
 from .blocks import BeginBlock, Block, BlockFunction, LegacyBeginBlockFn, removeBlocks
 from .enums import MatMulSerializationMode, OverlapMode
 from .multi_conv import MultiConv
-from .printing import ipu_print_tensor
+from .printed_tensors import ipu_print_tensor
 from .trace import context
 from .trace.context import isRunningOnIpu
 from .trace.graph import tensors_in
