@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from .._errors import py_error
 from .blocks_state import BlockTracker
-from .constants import KnownValues
 from .graph import Graph, Node, Place, Ref, map_structure, op_name, qualified_name, written_tensors
 from .handlers import ELEMENTWISE
+from .known_values import KnownValues
 from .losses import LossBook
 from .module_paths import ModulePaths
 from .rules_ops import base_name, remedy_for
