@@ -52,7 +52,7 @@ TRAIN_FLAGS = $(call given,MODEL,model) $(call given,GROUP,group) $(call given,N
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RESUME),$(GIVEN_DEVICE),$(call flag,DEVICE,device)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence test-horovod finetune docs test test-sdk-pins check lint doctor clean
+.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence search test-search-db test-horovod finetune docs test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -110,6 +110,13 @@ plan-report: $(VENV)/.run  ## the published plans against the planner's, into be
 bench: $(VENV)/.bench  ## measure speed here, beside timm, torchvision, GPUs and estimates for IPUs
 	@$(PY) -m benchmarks $(call flag,SUITE,suite) $(ARGS)
 
+$(VENV)/.search: requirements-search.txt $(VENV)/.run
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-search.txt
+	@touch $@
+
+search: $(VENV)/.search  ## a first search for networks: planned for 16 IPUs, short trainings on the digits
+	@OMP_NUM_THREADS=1 $(PY) -m ipu_app search --name first --proxy trained --candidates 24 --workers 2 $(ARGS)
+
 scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, into benchmarks/results
 	@$(PY) -m benchmarks.scaling $(ARGS)
 
@@ -143,6 +150,9 @@ docs: $(VENV)/.docs  ## build the documentation into build/docs (warnings are er
 
 test-horovod:  ## run the distributed tests with Horovod on Debian's torch 1.13 (needs root and apt)
 	@.ci/horovod $(ARGS)
+
+test-search-db: $(VENV)/.dev  ## two processes search in one PostgreSQL database (needs root and apt)
+	@.ci/search-db $(PY)
 
 lint: $(VENV)/.dev
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy

@@ -54,12 +54,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     engine.add_argument("--sampler", default="tpe", help="random, tpe or evolutionary (tpe)")
     engine.add_argument("--seed", type=int, default=0, help="of the sampler (0)")
     engine.add_argument("--storage", metavar="URL", help="a database that several hosts work on")
+    engine.add_argument("--workers", type=int, default=1, help="processes on this host (1)")
     engine.add_argument("--name", default="search", help="of the search, and of its folder below search/")
 
 
 def run(args: argparse.Namespace) -> int:
     """Search, and leave candidates, configurations and a page in the folder of the search."""
     _check(args)
+    folder = _folder(args)
+    search = _open(args)
+    evaluator = search.evaluator
+    for line in (f"S: {evaluator.step_time.label}", f"A: {evaluator.accuracy.label}"):
+        print(line)
+    before = len(search.found())
+    if before:
+        print(f"going on: {before} of {args.candidates} candidates were evaluated before")
+    code = 0
+    try:
+        with _helpers(args), _progress(args.candidates, before) as tell:
+            search.run(tell)
+    except KeyboardInterrupt:
+        print(f"interrupted; the same command goes on with {args.name}")
+        code = 130
+    _leave(args, folder, evaluator, search, repeat=code == 0)
+    return code
+
+
+def _open(args: argparse.Namespace) -> Search:
+    """Return this process's part in the search."""
     from ipu_app.search.study import Search, open_study
 
     evaluator = _evaluator(args)
@@ -69,27 +91,32 @@ def run(args: argparse.Namespace) -> int:
     storage = args.storage or str(folder / "journal.log")
     halving = args.proxy == "trained" and args.accuracy_from is None
     study = open_study(args.name, storage, sampler=args.sampler, seed=args.seed, halving=halving)
-    search = Search(study, evaluator, candidates=args.candidates)
-    for line in (f"S: {evaluator.step_time.label}", f"A: {evaluator.accuracy.label}"):
-        print(line)
-    before = len(search.found())
-    if before:
-        print(f"going on: {before} of {args.candidates} candidates were evaluated before")
-    code = 0
-    try:
-        with _progress(args.candidates, before) as tell:
-            search.run(tell)
-    except KeyboardInterrupt:
-        print(f"interrupted; the same command goes on with {args.name}")
-        code = 130
-    _leave(args, folder, evaluator, search, repeat=code == 0)
-    return code
+    return Search(study, evaluator, candidates=args.candidates)
+
+
+@contextlib.contextmanager
+def _helpers(args: argparse.Namespace) -> Iterator[None]:
+    """Have other processes work on the same search, and wait for what they have in hand."""
+    import multiprocessing
+
+    start = multiprocessing.get_context("spawn").Process
+    helpers = [start(target=_help, args=(args,)) for _ in range(args.workers - 1)]
+    for helper in helpers:
+        helper.start()
+    yield
+    for helper in helpers:
+        helper.join()
+
+
+def _help(args: argparse.Namespace) -> None:
+    with contextlib.suppress(KeyboardInterrupt):
+        _open(args).run(lambda count, found: None)
 
 
 def _check(args: argparse.Namespace) -> None:
     if args.ipus is not None and args.device is not None:
         raise ValueError(f"ipus={args.ipus}: S is either planned for IPUs or measured on --device, not both")
-    for name in ("candidates", "batch", "images"):
+    for name in ("candidates", "batch", "images", "workers"):
         if getattr(args, name) < 1:
             raise ValueError(f"{name}={getattr(args, name)}: must be 1 or more")
     if list(args.rungs) != sorted(set(args.rungs)) or min(args.rungs) < 1:

@@ -14,6 +14,7 @@ from ipu_app.search.reward import tie_classes
 from ipu_app.search.space import Space
 from ipu_app.search.study import Evaluator, Found
 from ipu_app.training import html_page as web
+from pipelines.words import counted
 
 SHOWN = 25
 BESIDE = ("b0", "v2-b0", "v2-s")  # published networks that the winner is set beside, where sections match
@@ -69,15 +70,21 @@ def _table(evaluator: Evaluator, able: Sequence[Found]) -> str:
         "G MACs",
     ]
     head += ["group", "norm", "px", "Pareto", "over seeds"]
-    rows = [_row(each, kind, each.key in kept) for each, kind in zip(able[:SHOWN], classes)]
+    space = evaluator.space
+    rows = []
+    for each, kind in zip(able[:SHOWN], classes):
+        is_base = space.choices(each.point) == own_choices(space.base)
+        rows.append(
+            _row(each, kind, each.key in kept, f"{space.base.name}'s sections" if is_base else each.key)
+        )
     return web.table(head, rows, numbers=range(1, 7))
 
 
-def _row(each: Found, kind: int, kept: bool) -> List[str]:
+def _row(each: Found, kind: int, kept: bool, name: str) -> List[str]:
     seeds = each.seeds
     noise = f"{statistics.mean(seeds):.2f} +- {statistics.stdev(seeds):.2f}" if len(seeds) > 1 else ""
     return [
-        each.key,
+        name,
         f"{each.reward:.3f}",
         f"{each.accuracy:.2f}",
         f"{1 / (each.seconds_per_image or 1):,.0f}",
@@ -97,6 +104,7 @@ def _plot(evaluator: Evaluator, able: Sequence[Found]) -> bytes:
 
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
 
     figure = Figure(figsize=(6.4, 4.2), tight_layout=True)
     axes = figure.subplots()
@@ -110,6 +118,8 @@ def _plot(evaluator: Evaluator, able: Sequence[Found]) -> bytes:
     axes.set_xlabel(f"microseconds an image ({evaluator.step_time.label.partition(':')[0]})")
     axes.set_ylabel(evaluator.accuracy.column)
     axes.set_xscale("log")
+    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
     drawn = io.BytesIO()
@@ -144,7 +154,7 @@ def plan_words(each: Found) -> str:
     cuts = ", ".join(plan["splits"]) or "none"
     return (
         f"estimated {plan['images_per_s']:,.0f} images/s (expected error {each.error_pct:.0f} %): "
-        f"{len(plan['splits']) + 1} IPUs a replica (cuts at {cuts}), {plan['replicas']} replicas, "
+        f"{counted(len(plan['splits']) + 1, 'IPU')} a replica (cuts at {cuts}), {plan['replicas']} replicas, "
         f"micro-batch {plan['micro_batch']}, accumulation {plan['accumulation']}"
     )
 

@@ -7,6 +7,7 @@ storage. What a killed process was evaluating is drawn again.
 from __future__ import annotations
 
 import random
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
@@ -15,7 +16,7 @@ from ipu_app.models.choices import departures
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.search.accuracy import Accuracy, Pruned, Unknown
-from ipu_app.search.claiming import BEAT, DECIDED, KEY, Heartbeat, claim, dead_trials, mark_owner
+from ipu_app.search.claiming import BEAT, DECIDED, KEY, Heartbeat, claim, dead_trials, is_alive, mark_owner
 from ipu_app.search.reward import SIZE_EXPONENT, TIME_EXPONENT, reward
 from ipu_app.search.space import Point, Space, network_key
 from ipu_app.search.step_time import NotTrainable, StepTime
@@ -23,6 +24,7 @@ from ipu_app.search.step_time import NotTrainable, StepTime
 SAMPLERS = ("random", "tpe", "evolutionary")
 FACTS = "facts"
 _MUTATIONS = 200  # tries to find a network near a repeated one that was not seen before
+_ATTEMPTS = 5  # to open a database whose tables another process makes at the same moment
 _LISTED = 20_000  # a space of at most so many points is gone through for the last unseen ones
 
 
@@ -120,16 +122,13 @@ def open_study(name: str, storage: str, *, sampler: str, seed: int, halving: boo
         raise ValueError(f"sampler={sampler!r}: choose one of {', '.join(SAMPLERS)}")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     pruner = optuna.pruners.SuccessiveHalvingPruner() if halving else optuna.pruners.NopPruner()
-    try:
-        opened = _storage(optuna, storage)
-        study = optuna.create_study(
-            study_name=name, storage=opened, direction="maximize", load_if_exists=True, pruner=pruner
-        )
-    except ValueError:
-        raise
-    except Exception as error:  # each database driver has errors of its own
-        reason = " ".join(str(error).split())[:160]
-        raise ValueError(f"storage={_without_password(storage)}: can not be used ({reason})") from error
+    study = optuna.create_study(
+        study_name=name,
+        storage=_reached(optuna, storage),
+        direction="maximize",
+        load_if_exists=True,
+        pruner=pruner,
+    )
     study.sampler = _sampler(optuna, sampler, seed + 1_000_003 * len(study.get_trials(deepcopy=False)))
     return study
 
@@ -144,9 +143,25 @@ def _optuna() -> Any:
     return optuna
 
 
+def _reached(optuna: Any, storage: str) -> Any:
+    """Return the storage; where another process makes its tables at the same moment, take those."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _storage(optuna, storage)
+        except Exception as error:  # each database driver has errors of its own
+            if type(error).__name__ in ("IntegrityError", "ProgrammingError") and attempt + 1 < _ATTEMPTS:
+                time.sleep(1.0)
+                continue
+            reason = " ".join(str(error).split())[:160]
+            raise ValueError(f"storage={_without_password(storage)}: can not be used ({reason})") from error
+    raise AssertionError("the last attempt returns or raises")
+
+
 def _storage(optuna: Any, storage: str) -> Any:
     if "://" in storage:
-        return optuna.storages.RDBStorage(storage, engine_kwargs={"pool_pre_ping": True})
+        from sqlalchemy.pool import NullPool  # connections are not kept: hours may lie between two uses
+
+        return optuna.storages.RDBStorage(storage, engine_kwargs={"poolclass": NullPool})
     Path(storage).parent.mkdir(parents=True, exist_ok=True)
     backend = optuna.storages.journal.JournalFileBackend(storage)
     return optuna.storages.JournalStorage(backend)
@@ -270,7 +285,7 @@ class Search:
 
 
 def _is_evaluated(trial: Any) -> bool:
-    state = trial.state.name
-    return bool(
-        state in ("COMPLETE", "PRUNED") or (state == "RUNNING" and trial.user_attrs.get(DECIDED) is True)
-    )
+    """Tell whether a trial's network is done, or in the hands of a process that lives."""
+    if trial.state.name in ("COMPLETE", "PRUNED"):
+        return True
+    return bool(trial.user_attrs.get(DECIDED) is True and is_alive(trial))
