@@ -14,6 +14,7 @@ from ipu_app.build import make_optimizer_spec
 from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
 from ipu_app.config.load import CONFIGS, load_config, nearest_recipe, recipe_path
+from ipu_app.config.phase_stages import phase_stages
 from ipu_app.config.schema import RunConfig
 from ipu_app.data.randaugment import argument
 from ipu_app.models.layout import sub_block_names
@@ -21,7 +22,7 @@ from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, me
 
 FILES = sorted((CONFIGS / "recipes_v2").glob("*.yaml"))
 VARIANTS = ("g1-bn", "g16-gn", "g16-ln_pn")
-KINDS = ("native",)
+KINDS = ("native", "progressive")
 SIZES = ("b0", "b1", "b2", "b3", "s", "m", "l")
 
 
@@ -60,9 +61,17 @@ def test_recipes_are_the_released_training_and_fit_their_pod(path: Path) -> None
     assert list(config.evaluate.resolutions) == [spec.evaluation_resolution]
     assert config.data.normalise == ("torchvision" if size.startswith("b") else "released_v2")
     assert config.data.crop == "v2"
-    assert set(phase.pipeline.splits) < set(sub_block_names(spec))
-    num_ipus = phase.batch.replicas * (len(phase.pipeline.splits) + 1)
-    assert num_ipus == (64 if path.stem.endswith("pod64") else 16)
+    evaluation = spec.evaluation_resolution
+    stages = phase_stages(config, "train", native=spec.native_resolution, evaluation=evaluation)
+    assert len(stages) == (4 if "progressive" in path.stem else 1)
+    for stage in (each.phase for each in stages):
+        assert set(stage.pipeline.splits) < set(sub_block_names(spec))
+        num_ipus = stage.batch.replicas * (len(stage.pipeline.splits) + 1)
+        assert num_ipus == (64 if path.stem.endswith("pod64") else 16)
+        assert stage.batch.global_batch == 4096 and stage.batch.micro >= stage.augment.least_micro
+        assert stage.batch.accumulation >= stage.least_accumulation
+        if "progressive" in path.stem and group == "g16":
+            assert stage.resolution % 32 == evaluation % 32
 
 
 def test_a_recipe_fits_by_the_estimate(tmp_path: Path) -> None:
