@@ -183,13 +183,13 @@ SUITES = {
     suite.name: suite
     for suite in (
         Suite("startup", "start of the command line", partial(_commands, "startup"), ("cpu",)),
-        Suite("bars", "B0: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
+        Suite("bars", "B0 and V2-S: libraries, norms and half resolution, side by side", _bars, ("cpu",)),
         Suite("simulator", "the simulated IPU against the CPU runtime", _simulator, ("cpu",)),
         Suite("loader", "decoding and augmenting JPEGs", _loader, ("cpu",)),
         Suite("policies", "RandAugment and AutoAugment on decoded images", _policies, ("cpu",)),
         Suite("planning", "searching for pipeline plans", partial(_commands, "planning"), ("cpu",)),
         Suite("paper", "the 30 published runs: estimates and counts, nothing measured", _paper, ("cpu",)),
-        Suite("networks", "B0 to B5, training and inference", _networks),
+        Suite("networks", "B0 to B5, V2-B0 and V2-S, training and inference", _networks),
         Suite("compiled", "under torch.compile (20 minutes)", _compiled, ("cpu",), default=False),
     )
 }

@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 CHANNELS_LAST, CONTIGUOUS = "channels_last", "contiguous"
 LIBRARIES = ("ours", "timm", "torchvision")
+_TORCHVISION_V2 = ("v2-s", "v2-m", "v2-l")
 # what a figure is of; batch, layout and compilation are how it was got
 CELL = (
     "library", "model", "group_size", "norm", "expand_ratio", "proxy_rule", "resolution", "precision", "mode"
@@ -64,9 +65,13 @@ def cell_of(group: str, settings: Mapping[str, Any]) -> Cell:
 
 
 def others(case: Case) -> Tuple[Case, ...]:
-    """Return the same case in timm and in torchvision, which have groups of 1 and batch norm only."""
+    """Return the same case in timm and in torchvision, which have groups of 1 and batch norm only.
+
+    Without torchvision's where it does not have the network.
+    """
     plain = replace(case, group_size=1, norm="bn", expand_ratio=6.0)
-    return tuple(replace(plain, library=library) for library in LIBRARIES[1:])
+    lacks = ("torchvision",) if case.model.startswith("v2-") and case.model not in _TORCHVISION_V2 else ()
+    return tuple(replace(plain, library=library) for library in LIBRARIES[1:] if library not in lacks)
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,14 @@ class Group:
     warm_up: int = 1
 
 
-CPU_BATCHES = {"b0": 8, "b1": 4, "b2": 4, "b3": 2, "b4": 1, "b5": 1}  # a step takes about a second or less
+CPU_BATCHES = {  # a step takes about a second or less
+    "b0": 8, "b1": 4, "b2": 4, "b3": 2, "b4": 1, "b5": 1, "v2-b0": 8, "v2-s": 1
+}  # fmt: skip
 NORMS, GROUP_SIZES = ("bn", "gn", "ln", "ln_pn"), (1, 4, 16, 64)
 
 
 def bar_groups() -> Tuple[Group, ...]:
-    """What the bars compare: B0 at 128 pixels in both precisions, and native against half resolution."""
+    """What the bars compare: B0 at 128 pixels in both precisions, native against half resolution, V2-S."""
     plain, grouped = ours("b0", 1, "bn", 128), ours("b0", 16, "gn", 128)
     proxy = ours("b0", 16, "ln_pn", 128)
     half = replace(plain, precision="bf16")
@@ -107,6 +114,18 @@ def bar_groups() -> Tuple[Group, ...]:
             (ours("b0", 1, "bn", 224), ours("b0", 16, "gn", 160), ours("b0", 16, "ln_pn", 160)),
             rounds=5,
         ),
+        *_v2_bar_groups(),
+    )
+
+
+def _v2_bar_groups() -> Tuple[Group, ...]:
+    setting = {"batch": 8}
+    plain = ours("v2-s", 1, "bn", 128, **setting)
+    grouped = tuple(ours("v2-s", 16, norm, 128, **setting) for norm in ("gn", "ln_pn"))
+    answering = replace(plain, mode="infer")
+    return (
+        Group("V2-S at 128 px: training", (plain, *others(plain), *grouped), rounds=5, starts=2),
+        Group("V2-S at 128 px: inference", (answering, *others(answering)), rounds=9, starts=2),
     )
 
 
@@ -125,9 +144,10 @@ def compiled_groups() -> Tuple[Group, ...]:
 
 
 def network_groups(*, batches: Dict[str, int], precision: str = "fp32") -> Tuple[Group, ...]:
-    """B0 to B5 at native and half resolution beside the other libraries; for B0 every G and norm, too.
+    """B0 to B5, V2-B0 and V2-S at native and half resolution beside the other libraries.
 
-    ``batches``: images by model; a model that is not in it is left out.
+    For B0 every G and norm, too; for version 2 groups of 16 with group norm. ``batches``: images by model; a
+    model that is not in it is left out.
     """
     groups = []
     for model, batch in batches.items():
@@ -142,6 +162,8 @@ def _training_group(model: str, setting: Dict[str, Any]) -> Group:
     plain = ours(model, 1, "bn", native, **setting)
     proxy = [ours(model, 16, "ln_pn", resolution, **setting) for resolution in (native, half)]
     cases = [plain, *others(plain), *proxy]
+    if model.startswith("v2-"):
+        cases.append(ours(model, 16, "gn", native, **setting))
     if model == "b0":
         cases.append(replace(proxy[0], mode="recipe"))
         cases += [ours(model, size, norm, native, **setting) for size in GROUP_SIZES for norm in NORMS]

@@ -37,6 +37,8 @@ def make_timm(case: Case) -> nn.Module:
     """Return timm's network; raises ModuleNotFoundError where timm is not installed."""
     timm = importlib.import_module("timm")
     name = f"efficientnet_{case.model}"
+    if case.model.startswith("v2-"):  # those with the original's padding: the others have no weights
+        name = f"tf_efficientnetv2_{case.model[3:]}"
     dropout = make_spec(case.model).dropout
     return timm.create_model(name, num_classes=NUM_CLASSES, drop_rate=dropout, drop_path_rate=DROP_CONNECT)
 
@@ -44,7 +46,8 @@ def make_timm(case: Case) -> nn.Module:
 def make_torchvision(case: Case) -> nn.Module:
     """Return torchvision's network, whose own rates of dropout and stochastic depth are the paper's."""
     torchvision = importlib.import_module("torchvision")
-    return getattr(torchvision.models, f"efficientnet_{case.model}")(num_classes=NUM_CLASSES)
+    name = f"efficientnet_{case.model.replace('-', '_')}"
+    return getattr(torchvision.models, name)(num_classes=NUM_CLASSES)
 
 
 MAKERS: Dict[str, Callable[[Case], nn.Module]] = {

@@ -15,7 +15,7 @@ from benchmarks.measure.cases import CONTIGUOUS, Case, Group, network_groups
 from benchmarks.measure.harness import Spread
 from benchmarks.measure.workers import CaseFailed, Worker
 
-MODELS = ("b0", "b1", "b2", "b3", "b4", "b5")
+MODELS = ("b0", "b1", "b2", "b3", "b4", "b5", "v2-b0", "v2-s")
 BATCHES = (32, 64, 128, 256, 512, 1024)
 WORTH = 1.03  # a doubled batch has to give this much more
 COMPILE_MODES = ("default", "reduce-overhead")

@@ -80,7 +80,7 @@ def test_every_claim_finds_its_rows_in_its_suite() -> None:
     """The settings that the claims look for are those that the groups measure."""
     rows = [measured(case, [1.0]) for group in bar_groups() for case in group.cases]
     wanted = [bar for bar in BARS if bar.suite == "bars"]
-    assert len(wanted) == 5
+    assert len(wanted) == 7
     assert all(bar.measure(rows) is not None for bar in wanted)
 
 
@@ -235,12 +235,29 @@ def test_published_cells_hold_single_gpus_and_pod16s() -> None:
 
 def test_network_groups_cover_what_the_suite_promises() -> None:
     cases = [case for group in network_groups(batches=CPU_BATCHES) for case in group.cases]
-    assert {case.model for case in cases} == {"b0", "b1", "b2", "b3", "b4", "b5"}
+    assert {case.model for case in cases} == {"b0", "b1", "b2", "b3", "b4", "b5", "v2-b0", "v2-s"}
+    assert {case.library for case in cases if case.model == "v2-b0"} == {"ours", "timm"}  # no other has it
+    assert {(case.group_size, case.norm) for case in cases if case.model == "v2-s"} == {
+        (1, "bn"), (16, "gn"), (16, "ln_pn")
+    }  # fmt: skip
     assert {(case.group_size, case.norm) for case in cases if case.model == "b0"} >= {
         (group, norm) for group in (1, 4, 16, 64) for norm in ("bn", "gn", "ln", "ln_pn")
     }
     assert {case.library for case in cases} == {"ours", "timm", "torchvision"}
     assert {case.mode for case in cases} == {"train", "infer", "recipe"}
+
+
+def test_cells_that_nobody_published_borrow_a_recipes_plan(tmp_path: Path) -> None:
+    borrowed = borrowed_plan("v2-s", 16, "gn", 128)
+    assert borrowed.name == "v2-s-g16-gn-native" and borrowed.geometry.samples_per_step == 4096
+    assert borrowed_plan("b4", 16, "gn", 380).name == "b4-g16-gn-native"
+
+
+@pytest.mark.parametrize("library", ["ours", "timm", "torchvision"])
+def test_networks_of_version_2_are_the_same_in_every_library(library: str) -> None:
+    pytest.importorskip(library if library != "ours" else "torch")
+    network = MAKERS[library](Case("v2-s", library=library))
+    assert sum(parameter.numel() for parameter in network.parameters()) == 21458488
 
 
 def test_paper_rows_join_what_was_published_with_estimates(tmp_path: Path) -> None:
