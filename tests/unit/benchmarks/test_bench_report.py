@@ -11,10 +11,11 @@ import pytest
 
 from benchmarks.measure.cases import CPU_BATCHES, Case, bar_groups, network_groups, others
 from benchmarks.measure.host_facts import describe_machine, host_kind
+from benchmarks.measure.networks import MAKERS
 from benchmarks.measure.results import add_suite, gpu_results, read_results, results_path
 from benchmarks.published.paper import paper_row, published_accuracies
 from benchmarks.report.claims import BARS, bar_rows
-from benchmarks.report.ipu_estimates import fit_note
+from benchmarks.report.ipu_estimates import borrowed_plan, fit_note
 from benchmarks.report.network_tables import (
     Beside,
     grid_table,
