@@ -200,7 +200,7 @@ def test_shuffle_of_one_process_follows_the_seed(poptorch: Any) -> None:
 def test_batch_sampler(poptorch: Any) -> None:
     batches = [[0, 1], [5, 4], [8, 9], [2, 3], [6, 7]]
     loader = poptorch.DataLoader(options_for(poptorch), Numbers(10), batch_sampler=batches)
-    assert len(loader) == 1
+    assert len(loader) == 5 and loader.combinedBatchSize == 4  # of the sampler; a list says no batch size
     assert [numbers(batch) for batch in loader] == [[0, 1, 5, 4, 8, 9, 2, 3]]
     for arguments in ({"batch_size": 2}, {"shuffle": True}):
         with pytest.raises(poptorch.Error):

@@ -41,6 +41,8 @@ class AsynchronousDataAccessor:
     ) -> None:
         if getattr(dataset, "_accessor", None) is not None:
             raise py_error("The DataLoader already has an AsynchronousDataAccessor: use DataLoaderMode.Sync")
+        assert rebatched_size is None or rebatched_size > 1, "rebatched_size must be None or greater than 1"
+        _check_remainders(dataset, rebatched_size)
         self._dataset = dataset
         self.rebatched_size = rebatched_size
         drop_last = getattr(dataset, "rebatched_drop_last", True)
@@ -124,6 +126,17 @@ class AsynchronousDataAccessor:
         else:
             return layout, ring
         raise py_error("AsynchronousDataAccessor worker thread failed to start (Check above for details)")
+
+
+def _check_remainders(dataset: Any, rebatched_size: Optional[int]) -> None:
+    """A loader's incomplete last batches fit no buffer: unless they are joined, an AssertionError."""
+    combined = getattr(dataset, "combinedBatchSize", None)
+    is_plain = combined is not None and getattr(dataset, "_joined_batches", 1) == 1
+    if is_plain and not dataset.drop_last and rebatched_size is None:
+        assert combined == 1, (
+            "The 'drop_last=False' option from the DataLoader only works if 'rebatched_size' is specified "
+            "too."
+        )
 
 
 def _start(dataset: Any, settings: Settings, strategy: SharingStrategy) -> Tuple[Any, Any]:

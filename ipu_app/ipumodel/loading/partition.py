@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 
@@ -57,29 +57,39 @@ class SubDataset(torch.utils.data.Dataset):
         return self.dataset[int(self._order[index + int(self._order[-1])])]
 
 
-class CombinedBatchSampler:
-    """Concatenates a user's batches, as many as one call needs."""
+def joined(batches: Iterable[Any], count: int, drop_last: bool) -> Iterator[Any]:
+    """Join each ``count`` collated batches along dim 0, of tensors as of those in lists, tuples and
+    dictionaries; a remainder is joined as well, unless it is dropped.
+    """
+    waiting: List[Any] = []
+    for batch in batches:
+        waiting.append(batch)
+        if len(waiting) == count:
+            yield _concatenated(waiting)
+            waiting = []
+    if waiting and not drop_last:
+        yield _concatenated(waiting)
 
-    def __init__(self, batch_sampler: Any, batches_per_call: int, drop_last: bool) -> None:
-        self._batch_sampler = batch_sampler
-        self._batches_per_call = batches_per_call
-        self._drop_last = drop_last
 
-    def __iter__(self) -> Iterator[List[Any]]:
-        combined: List[Any] = []
-        count = 0
-        for batch in self._batch_sampler:
-            combined.extend(batch)
-            count += 1
-            if count == self._batches_per_call:
-                yield combined
-                combined, count = [], 0
-        if combined and not self._drop_last:
-            yield combined
+def _concatenated(batches: List[Any]) -> Any:
+    first = batches[0]
+    if isinstance(first, torch.Tensor):
+        return torch.cat(batches)
+    if isinstance(first, dict):
+        return type(first)((key, _concatenated([batch[key] for batch in batches])) for key in first)
+    if isinstance(first, (list, tuple)):
+        parts = [_concatenated(list(items)) for items in zip(*batches)]
+        return type(first)(*parts) if hasattr(first, "_fields") else type(first)(parts)
+    return first
 
-    def __len__(self) -> int:
-        whole, rest = divmod(len(self._batch_sampler), self._batches_per_call)
-        return whole + (1 if rest and not self._drop_last else 0)
+
+def length_of(batch_sampler: Any) -> Optional[int]:
+    """How many batches a sampler gives, None if it does not say."""
+    try:
+        found = len(batch_sampler)
+    except (TypeError, NotImplementedError):
+        return None
+    return None if found is NotImplemented else found
 
 
 def samples_per_call(options: Options) -> Tuple[int, int]:
