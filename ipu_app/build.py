@@ -34,14 +34,14 @@ from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.norms import freeze_statistics, set_updates_per_step
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.models.train_graph import EvalGraph, Preprocess, TrainGraph
-from ipu_app.runtime.base import Runtime, RuntimeParts
+from ipu_app.runtime.base import Runtime, RuntimeParts, StageChange
 from ipu_app.runtime.ipu_runtime import IpuRuntime
 from ipu_app.runtime.optimizers import OptimizerSpec
 from ipu_app.runtime.poptorch_api import load_poptorch
 from ipu_app.runtime.torch_runtime import TorchRuntime
 from ipu_app.settling.device_settings import ipu_settings, torch_settings
-from ipu_app.settling.phase_estimates import configured_spec, phase_plan
-from ipu_app.settling.phases import check_trainable, make_optimizer_spec
+from ipu_app.settling.phase_estimates import phase_plan
+from ipu_app.settling.phases import SettledPhase, check_trainable, make_optimizer_spec
 from ipu_app.settling.settle import SettledRun
 from ipu_app.training.curves import Curve
 from ipu_app.training.trainer import PhaseSession
@@ -143,7 +143,15 @@ def make_parts(
         model, num_classes=spec.num_classes, preprocess=Preprocess(normalise=config.data.normalise)
     )
     workers = make_workers(config.data, local_instances)
-    return RuntimeParts(graph, evaluation, train_geometry, eval_geometry, make_optimizer_spec(phase), workers)
+    return RuntimeParts(
+        graph,
+        evaluation,
+        train_geometry,
+        eval_geometry,
+        make_optimizer_spec(phase),
+        workers,
+        update_averaging=phase.averaging if phase.averaging_per == "update" else 0.0,
+    )
 
 
 def freeze_before(model: EfficientNet, trainable: str) -> None:
@@ -194,12 +202,11 @@ class Datasets(NamedTuple):
     val: ImageDataset
 
 
-def open_datasets(config: RunConfig, name: str, *, environ: Environ) -> Datasets:
+def open_datasets(settled: SettledPhase, *, environ: Environ) -> Datasets:
     """Open the images of a phase, of which only the lists are read."""
-    phase = config.phases[name]
-    resolution = phase.resolution or configured_spec(config.model).native_resolution
+    config, phase, size = settled.stage.config, settled.config, settled.resolution
     return Datasets(
-        *(make_dataset(config, phase, split, resolution, environ=environ) for split in ("train", "val"))
+        *(make_dataset(config, phase, split, size, environ=environ) for split in ("train", "val"))
     )
 
 
@@ -210,9 +217,14 @@ def make_session(
 
     ``datasets`` are its images where they are open already.
     """
-    config, settled, machine = run.config, run.phases[name], run.machine
-    phase = settled.config
-    images = datasets or open_datasets(config, name, environ=machine.environ)
+    settled = run.phases[name]
+    images = datasets or open_datasets(settled, environ=run.machine.environ)
+    runtime = _make_settled_runtime(run, settled, comm, initialise=initialise)
+    return _make_session(run, settled, comm, runtime, images)
+
+
+def _make_settled_runtime(run: SettledRun, settled: SettledPhase, comm: Comm, *, initialise: bool) -> Runtime:
+    config, phase, machine = settled.stage.config, settled.config, run.machine
     geometries = settled.geometry, settled.eval_geometry
     local = machine.world.local_size
     parts = make_parts(config, phase, settled.spec, geometries, initialise=initialise, local_instances=local)
@@ -220,7 +232,30 @@ def make_session(
     # at most 4 % of an epoch longer, and only where the host is the bottleneck
     parts = replace(parts, eval_workers=(parts.workers + 1) // 2)
     parts.train_graph.model.load_state_dict(comm.broadcast_state(parts.train_graph.model.state_dict()))
-    runtime = make_runtime(machine.device, config, phase, parts, comm)
+    return make_runtime(machine.device, config, phase, parts, comm)
+
+
+def _next_stage(run: SettledRun, settled: SettledPhase, comm: Comm, runtime: Runtime) -> PhaseSession:
+    """Make the stage after this one ready, with all that was learnt: weights, optimiser, random numbers.
+
+    A runtime that can is changed; another is built anew and given the old one's state.
+    """
+    stage = settled.at(settled.stage.end_epoch)
+    images = open_datasets(stage, environ=run.machine.environ)
+    mix = augmenting.make_mixing(stage.config.augment, stage.config.batch.micro)
+    change = StageChange(stage.geometry, stage.eval_geometry, mix, stage.spec.dropout)
+    if not runtime.change_stage(change):
+        state = runtime.state_dict()
+        runtime.close()
+        runtime = _make_settled_runtime(run, stage, comm, initialise=False)
+        runtime.load_state_dict(state)
+    return _make_session(run, stage, comm, runtime, images)
+
+
+def _make_session(
+    run: SettledRun, settled: SettledPhase, comm: Comm, runtime: Runtime, images: Datasets
+) -> PhaseSession:
+    config, phase = settled.stage.config, settled.config
     train_order = InstanceSampler(
         len(images.train),
         settled.geometry,
@@ -230,7 +265,7 @@ def make_session(
     )
     val_order = validation_order(images.val, settled.eval_geometry, comm)
     return PhaseSession(
-        name=name,
+        name=settled.name,
         epochs=phase.epochs,
         resolution=settled.resolution,
         runtime=runtime,
@@ -241,6 +276,9 @@ def make_session(
         curve=make_curve(phase, settled.optimizer),
         loss_scale=settled.optimizer.loss_scale,
         averaging=phase.averaging,
+        averages_updates=phase.averaging_per == "update",
+        end_epoch=settled.stage.end_epoch,
+        next_stage=lambda: _next_stage(run, settled, comm, runtime),
         spec=settled.spec,
         data_notes=lambda: skipped_notes(images._asdict(), comm.all_sum),
         logs_per_epoch=config.tracking.logs_per_epoch,

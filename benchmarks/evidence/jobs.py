@@ -11,11 +11,16 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Union
 import torch
 
 from benchmarks.evidence.power import PowerCase, measure_power
+from benchmarks.evidence.progressive_run import ProgressiveCase, measure_progressive
 from benchmarks.evidence.training import TrainingCase, train
 
-Case = Union[PowerCase, TrainingCase]
+Case = Union[PowerCase, TrainingCase, ProgressiveCase]
 Row = Dict[str, Any]
-MEASURES: Dict[type, Callable[[Any], Any]] = {PowerCase: measure_power, TrainingCase: train}
+MEASURES: Dict[type, Callable[[Any], Any]] = {
+    PowerCase: measure_power,
+    TrainingCase: train,
+    ProgressiveCase: measure_progressive,
+}
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ TITLES = {
     "power": "Power in channel-wise constants over depth (proxy norm)",
     "micro_batch": "Accuracy over the micro-batch (batch-independent norms)",
     "group_size": "Group size at equal multiply-adds (group convolutions)",
+    "progressive": "Sizes and regularisation that grow (progressive learning)",
     "half_resolution": "Half resolution, fine-tuning and the rule of remainders",
 }
 HEAD = """# Do the methods do what they say?

@@ -9,6 +9,7 @@ from benchmarks.evidence import part_group_size as groups
 from benchmarks.evidence import part_half_resolution as half
 from benchmarks.evidence import part_micro_batch as micro
 from benchmarks.evidence import part_power as power
+from benchmarks.evidence import part_progressive as growing
 from benchmarks.evidence.jobs import Row
 from benchmarks.evidence.names import COLOURS, MARKS, NORM_NAMES
 from benchmarks.evidence.settings import Settings
@@ -142,6 +143,19 @@ def _sweep(panel: Any, rows: Sequence[Row], settings: Settings) -> None:
     panel.legend(fontsize=8)
 
 
+def _progressive(axes: Sequence[Any], rows: Sequence[Row], timing: Any, settings: Settings) -> None:
+    panel = axes[0]
+    for kind, colour, mark in zip(growing.TRAININGS, ("#000000", BLUE, ORANGE), "osD"):
+        time = growing.time_ratio(rows, kind).mean
+        style: Dict[str, Any] = {"color": colour, "marker": mark, "label": kind, "linestyle": "none"}
+        _error_bars(panel, [time], [growing.accuracy(rows, kind)], **style)
+    panel.set_xlim(0, 1.1)
+    panel.set_xlabel("training time, times that of one size (measured, one core)")
+    panel.set_ylabel(f"{ACCURACY} (measured)")
+    panel.set_title(f"Tested at {settings.progressive_sizes[1]} px ({_seeds(settings)})", fontsize=9)
+    panel.legend(fontsize=8, loc="best")
+
+
 Drawing = Callable[[Sequence[Any], Sequence[Row], Any, Settings], None]
 # part -> (drawing, panels, height in inches)
 DRAWINGS: Dict[str, Any] = {
@@ -149,4 +163,5 @@ DRAWINGS: Dict[str, Any] = {
     micro.NAME: (_micro_batch, 1, 4.0),
     groups.NAME: (_group_size, 2, 6.6),
     half.NAME: (_half_resolution, 2, 6.8),
+    growing.NAME: (_progressive, 1, 4.0),
 }

@@ -40,7 +40,7 @@ class Settings:
 
     ``half`` and ``native`` are resolutions in pixels; ``sweep`` those at which the half-resolution network is
     tested without fine-tuning, ``mismatched`` one next to the native one where every stride-2 layer pads
-    elsewhere than at ``half``.
+    elsewhere than at ``half``. ``progressive_sizes`` are the first and the last one, in pixels.
     """
 
     seeds: Tuple[int, ...]
@@ -57,6 +57,8 @@ class Settings:
     tune_epochs: int
     tune_lr: float
     timing_rounds: int
+    progressive: TrainingSize
+    progressive_sizes: Tuple[int, int]
 
 
 FULL = Settings(
@@ -74,6 +76,8 @@ FULL = Settings(
     tune_epochs=2,
     tune_lr=3e-3,
     timing_rounds=9,
+    progressive=TrainingSize(images=1024, test_images=500, epochs=8, lr=1.5e-3),
+    progressive_sizes=(32, 64),
 )
 QUICK = Settings(
     seeds=(0,),
@@ -90,4 +94,6 @@ QUICK = Settings(
     tune_epochs=1,
     tune_lr=3e-3,
     timing_rounds=1,
+    progressive=TrainingSize(images=4, test_images=10, epochs=2, lr=1e-3, global_batch=4),
+    progressive_sizes=(32, 48),
 )

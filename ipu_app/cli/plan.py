@@ -66,6 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     fixed.add_argument("--splits", nargs="+", metavar="BLOCK", help="sub-blocks that start the later stages")
     fixed.add_argument("--stages", type=int, nargs="+", help="pipeline stages, the IPUs of one replica")
     fixed.add_argument("--micro", type=int, nargs="+", help="images of one micro-batch")
+    growing = parser.add_argument_group("progressive learning: hours of each stage, and what it saves")
+    growing.add_argument("--progressive", metavar="RULE", help="paper or released (a recipe's own: implied)")
+    growing.add_argument("--epochs", type=int, help="length of the training (default 350, or the recipe's)")
+    growing.add_argument("--images", type=int, help="training images (default: ImageNet-1k's 1281167)")
     _add_inference(parser)
     _add_machine(parser)
     output = parser.add_argument_group("output")
@@ -142,9 +146,11 @@ def _about(args: argparse.Namespace, environ: Mapping[str, str]) -> int:
 
 def _plans(request: PlanRequest) -> int:
     from ipu_app.cli import plan_view
+    from ipu_app.cli.cost_sheet import cost_sheet_of, print_cost_sheet
     from ipu_app.cli.planning import recipe_report, search_report
 
     report = recipe_report(request) if request.run_name else search_report(request, request.cases()[0])
+    sheet = cost_sheet_of(request, report)
     if request.plot:
         from pipelines.timeline import draw_timeline
 
@@ -154,9 +160,12 @@ def _plans(request: PlanRequest) -> int:
 
         save_plan(request.save, report.saved)
     if request.as_json:
-        print(json.dumps(report.to_dict(), indent=2))
-    else:
-        plan_view.print_plans(report, save=request.save)
+        progressive = {"progressive": sheet.to_dict()} if sheet else {}
+        print(json.dumps({**report.to_dict(), **progressive}, indent=2))
+        return 0
+    plan_view.print_plans(report, save=request.save)
+    if sheet:
+        print_cost_sheet(sheet)
     return 0
 
 
@@ -180,6 +189,9 @@ def _request(args: argparse.Namespace, environ: Mapping[str, str]) -> PlanReques
         save=args.save,
         as_json=args.json,
         environ=environ,
+        progressive=args.progressive,
+        epochs=args.epochs,
+        images=args.images,
     )
 
 

@@ -53,6 +53,9 @@ class PlanRequest:
     save: Optional[Path]
     as_json: bool
     environ: Mapping[str, str]
+    progressive: Optional[str] = None
+    epochs: Optional[int] = None
+    images: Optional[int] = None
 
     def cases(self) -> List[Dict[str, Any]]:
         """Return one mapping from setting to value for each combination that was asked for."""
@@ -219,22 +222,23 @@ def _command(request: PlanRequest) -> str:
 
 
 def recipe_report(request: PlanRequest) -> PlanReport:
-    """Estimate the plan that a recipe of ``configs/recipes`` trains its first phase with.
+    """Estimate the plan that a recipe of ``configs/recipes`` trains its first phase with, its last stage.
 
     A published run is estimated on the software that it was published on, any other on what it would run on.
     """
     from ipu_app.config.load import load_config, recipe_path
-    from ipu_app.settling.phase_estimates import configured_spec, estimate_phase
+    from ipu_app.config.phase_stages import phase_stages
+    from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, resolutions_of
 
     name = str(request.run_name)
     config = load_config(recipe_path(name))
-    phase = next(iter(config.phases.values()))
+    spec, first = configured_spec(config.model), next(iter(config.phases))
+    phase = phase_stages(config, first, **resolutions_of(spec))[-1].phase
     pipeline = phase.pipeline
     target = request.target(is_paper=name.lower() in published_runs())
     estimate = estimate_phase(config.model, phase, target=target, environ=request.environ)
     num_ipus = estimate.plan.num_stages * estimate.geometry.total_replicas
     limits = PlanLimits(num_ipus, memory_limit_bytes=request.memory_limit_bytes).on(target)
-    spec = configured_spec(config.model)
     model = planned_model(spec, phase.resolution, pipeline.precision, pipeline.offload_optimizer)
     return PlanReport(
         title=f"recipe {name}: {model_title(model)} on {num_ipus} IPUs",

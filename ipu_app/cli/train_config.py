@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
 _SMOKE_STAGES = 2  # of progressive learning
+_SMOKE_MAGNITUDES = "[0.5,1.0]"  # whose patches are in proportion to the miniature
 SMOKE_STEPS = 4  # weight updates of a miniature: the first is at a learning rate of 0
 
 
@@ -254,7 +255,7 @@ def smoke_overrides(config: RunConfig) -> List[str]:
             # a shorter warm-up: at the published one's first steps nothing would learn
             f"phases.{name}.schedule.warmup_epochs={min(phase.schedule.warmup_epochs, 1 / SMOKE_STEPS)}",
             *_smoke_augmentation(config, name),
-            *_smoke_stages(phase),
+            *_smoke_stages(config, phase),
         ]
     return [*values, "data.limit_val=4"]
 
@@ -272,12 +273,19 @@ def _smoke_augmentation(config: RunConfig, name: str) -> List[str]:
     return [f"phases.{name}.augment.randaugment.magnitude={round(magnitude * share, 2)}"]
 
 
-def _smoke_stages(phase: PhaseConfig) -> List[str]:
-    """Stages of one epoch, with the phase's own batch and splits."""
+def _smoke_stages(config: RunConfig, phase: PhaseConfig) -> List[str]:
+    """Stages of one epoch, of two small sizes, with the phase's own batch and splits."""
     if not phase.progressive.is_on:
         return []
-    emptied = [f"progressive.{key}=[]" for key in ("micro", "torch_micro", "replicas", "splits")]
-    return [f"phases.{phase.name}.{item}" for item in (f"progressive.stages={_SMOKE_STAGES}", *emptied)]
+    least, augment = _least_smoke_pixels(config), phase.augment
+    values = {
+        "stages": _SMOKE_STAGES,
+        "resolution": f"[{least},{least + 32}]",
+        **dict.fromkeys(("micro", "torch_micro", "replicas", "splits"), "[]"),
+    }
+    if augment.preprocessing == "train" and augment.autoaugment == "off":
+        values["randaugment"] = _SMOKE_MAGNITUDES
+    return [f"phases.{phase.name}.progressive.{key}={value}" for key, value in values.items()]
 
 
 def only_phase(config: RunConfig, name: str) -> RunConfig:
@@ -297,8 +305,11 @@ def _smoke_resolution(config: RunConfig, phase: PhaseConfig) -> int:
     The last maps of batch norm keep some pixels: over the single ones of two images its gradient overflows
     in half precision.
     """
-    smallest = 64 if NORMS[config.model.norm].per_batch else 32
-    return smallest + _resolution(config, phase) % 32
+    return _least_smoke_pixels(config) + _resolution(config, phase) % 32
+
+
+def _least_smoke_pixels(config: RunConfig) -> int:
+    return 64 if NORMS[config.model.norm].per_batch else 32
 
 
 def _resolution(config: RunConfig, phase: PhaseConfig) -> int:

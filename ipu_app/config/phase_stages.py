@@ -17,11 +17,12 @@ from ipu_app.config.progressive import (
     Range,
     Ranges,
     Stage,
+    has_published_ranges,
     own_ranges,
     sizes_to,
     staged,
 )
-from ipu_app.config.schema import BatchConfig, PhaseConfig, RunConfig
+from ipu_app.config.schema import BatchConfig, DeviceConfig, PhaseConfig, RunConfig
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,11 @@ class PhaseStage:
     end_epoch: int
     config: RunConfig
     phase: PhaseConfig
+
+    @property
+    def num_epochs(self) -> int:
+        """Epochs of this stage."""
+        return self.end_epoch - self.first_epoch
 
     def describe(self) -> str:
         """Return one line on what the stage is trained with."""
@@ -91,10 +97,17 @@ def _phase_stage(config: RunConfig, phase: PhaseConfig, stage: Stage, i: int) ->
         config=replace(
             config,
             model=replace(config.model, dropout=stage.dropout),
+            device=_device(config, f"{phase.name}-{stage.resolution}px"),
             phases={**config.phases, phase.name: plain},
         ),
         phase=plain,
     )
+
+
+def _device(config: RunConfig, name: str) -> DeviceConfig:
+    """The device, with a folder of its own for the executable of this size, where they are kept."""
+    cache = config.device.executable_cache
+    return config.device if cache is None else replace(config.device, executable_cache=f"{cache}/{name}")
 
 
 def _whole(epochs: float) -> int:
@@ -111,10 +124,10 @@ def _laws_stages(config: RunConfig, name: str, native: int, evaluation: int) -> 
 
 
 def _phase_ranges(config: RunConfig, phase: PhaseConfig, native: int) -> Ranges:
-    """The network's own ranges under the law; what the run sets itself is what they end at.
+    """The network's own ranges under the law.
 
-    RandAugment is the law's only where images are augmented and no other policy is chosen. A phase's own
-    mixup grows from 0 where the law has none.
+    What the run sets itself is what they end at: size and dropout; mixup where the law has none; RandAugment
+    where no range was published. There is none where images are not augmented or by another policy.
     """
     own, augment = own_ranges(config.model.name, phase.progressive.rule), phase.augment
     changes: Dict[str, Any] = {}
@@ -122,7 +135,7 @@ def _phase_ranges(config: RunConfig, phase: PhaseConfig, native: int) -> Ranges:
         changes["resolution"] = sizes_to(phase.resolution)
     if augment.preprocessing != "train" or augment.autoaugment != "off":
         changes["randaugment"] = None
-    elif augment.randaugment.magnitude is not None:
+    elif augment.randaugment.magnitude is not None and not has_published_ranges(config.model.name):
         changes["randaugment"] = _up_to(own.randaugment, augment.randaugment.magnitude)
     for key in ("mixup_alpha", "cutmix_alpha"):
         if getattr(own, key) == NO_RANGE:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import MOST_MAGNITUDE
-from ipu_app.config.value_checks import at_least, between, one_of
+from ipu_app.config.checks import at_least, between, one_of
 
 RULES = ("off", "paper", "released")
 FIRST_RESOLUTION = 128
-LEAST_RESOLUTION = 16
+LEAST_RESOLUTION = 32
 MODULUS = 32  # the product of an EfficientNet's strides
 _RANGES = ("resolution", "randaugment", "mixup_alpha", "cutmix_alpha", "dropout")
 
@@ -112,6 +112,11 @@ def own_ranges(model: str, rule: str) -> Ranges:
         return Ranges(sizes_to(size), growing, (0.0, alpha), NO_RANGE, dropouts)
     first = min(_OTHERS_FIRST_DROPOUT, dropout)
     return Ranges(sizes_to(size), _randaugment_of(name), NO_RANGE, NO_RANGE, (first, dropout))
+
+
+def has_published_ranges(model: str) -> bool:
+    """Whether a network's strengths under the laws were published."""
+    return model.lower() in _RELEASED
 
 
 def _randaugment_of(name: str) -> Optional[Range]:

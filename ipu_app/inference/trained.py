@@ -76,7 +76,7 @@ class ModelFile:
 def describe_model_file(run: SettledRun) -> ModelFile:
     """Return what a run will leave."""
     assert run.data is not None, "a run that is carried out knows its images"
-    last, spec = list(run.config.phases.values())[-1], run.first.spec
+    last, spec = list(run.config.phases.values())[-1], run.first.stages[-1].spec
     native, evaluation = spec.native_resolution, spec.evaluation_resolution
     size = last.resolution or native
     return ModelFile(

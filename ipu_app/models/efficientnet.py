@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ipu_app.config.kinds import BLOCKS
+from ipu_app.models.blocks import ConvNormAct, Top
 from ipu_app.models.init import init_weights
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
-from ipu_app.models.network_parts import ConvNormAct, Top
 from ipu_app.models.network_spec import EfficientNetSpec
 from ipu_app.models.proxy import ProxyActivation, shared_moments
 
@@ -38,6 +38,10 @@ class EfficientNet(nn.Module):
         self._proxy_activations = [each for each in self.modules() if isinstance(each, ProxyActivation)]
         if initialise:
             init_weights(self, spec.start_values)
+
+    def set_dropout(self, rate: float) -> None:
+        """Leave out this share of the classifier's inputs from now on."""
+        self.blocks["Top"].dropout.p = rate
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, H, W), already normalised -> logits (N, classes)."""

@@ -35,7 +35,7 @@ def settle_with_images(request: Request, machine: Machine) -> Tuple[SettledRun, 
     """
     blind = settle(request, machine)
     blind.check()
-    images = open_datasets(blind.config, blind.first.name, environ=machine.environ)
+    images = open_datasets(blind.first, environ=machine.environ)
     run = settle(request, machine, data_facts(*images))
     run.check()
     return run, images

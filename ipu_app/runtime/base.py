@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple, Union
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ipu_app.models.train_graph import EvalGraph, LogitsGraph, TrainGraph
 from ipu_app.runtime.optimizers import OptimizerSpec
@@ -82,7 +82,8 @@ class RuntimeParts:
     """What every runtime is made from: two graphs, their batch geometries, optimiser, loader workers.
 
     An evaluation graph of logits is for naming images, not for ``eval_batch``, which wants labels.
-    ``eval_workers``: those of the loader of validation images; None takes as many.
+    ``eval_workers``: those of the loader of validation images; None takes as many. ``update_averaging``:
+    decay of an average of the weights after every update, for runtimes that see every one; 0: none.
     """
 
     train_graph: TrainGraph
@@ -92,6 +93,17 @@ class RuntimeParts:
     optimizer: OptimizerSpec
     workers: int = 0
     eval_workers: Optional[int] = None
+    update_averaging: float = 0.0
+
+
+@dataclass(frozen=True)
+class StageChange:
+    """What changes between two stages of one training: batches, mixing (None: none), dropout's rate."""
+
+    geometry: BatchGeometry
+    eval_geometry: BatchGeometry
+    mix: Optional[nn.Module]
+    dropout: float
 
 
 class Runtime:
@@ -148,6 +160,17 @@ class Runtime:
     def left_behind(self, state: Dict[str, Any]) -> LeftBehind:
         """Return what ``load_state_dict`` would leave behind of a state, for instance of another device's."""
         return LeftBehind()
+
+    def change_stage(self, change: StageChange) -> bool:
+        """Go on with another stage's batches, mixing and dropout; earlier loaders are ended.
+
+        False: this runtime is compiled for its stage, and must be built anew.
+        """
+        return False
+
+    def averaged_weights(self) -> Optional[Weights]:
+        """Return the average over all updates; None where this runtime does not see every update."""
+        return None
 
     def close(self) -> None:
         """Give the device back, and end what loads for it."""

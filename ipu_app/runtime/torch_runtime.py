@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from ipu_app import compat
 from ipu_app.distributed.gradients import GradientSync
-from ipu_app.models.norms import write_norms_out
+from ipu_app.models.norms import set_updates_per_step, write_norms_out
+from ipu_app.models.update_average import UpdateAverage
 from ipu_app.runtime.base import (
     Batch,
     BatchResult,
@@ -24,6 +25,7 @@ from ipu_app.runtime.base import (
     Runtime,
     RuntimeInfo,
     RuntimeParts,
+    StageChange,
     StepKnobs,
     Weights,
     copy_to_host,
@@ -89,6 +91,8 @@ class TorchRuntime(Runtime):
         self._scale = LossScale(settings.auto_loss_scale and settings.autocast == "float16")
         self._left_out_in_a_row = 0
         self._loaders: List[TorchLoader] = []
+        decay = parts.update_averaging
+        self._average = UpdateAverage(self._train_graph.model, decay) if decay > 0 else None
 
     def loader(self, dataset: Any, sampler: Any, *, train: bool) -> Iterable[Batch]:
         """Return torch's own loader over whole batches."""
@@ -145,8 +149,10 @@ class TorchRuntime(Runtime):
 
     def state_dict(self) -> Dict[str, Any]:
         """Return model weights, optimiser state and random state."""
+        average = {"update_average": self._average.state_dict()} if self._average else {}
         return {
             "model": self.weights(),
+            **average,
             "optimizer": _to_host(self._optimizer.state_dict()),
             "loss_scale": self._scale.state_dict(),
             **self._random.state_dict(),
@@ -158,6 +164,8 @@ class TorchRuntime(Runtime):
         The optimiser's settings stay those that it was made with: they are the configuration's.
         """
         self._train_graph.model.load_state_dict(state["model"])
+        if self._average:
+            self._average.load_state_dict(state.get("update_average"))
         if state.get("optimizer", {}).get("state") and "ipu_state" not in state["optimizer"]:
             load_optimizer_state(self._optimizer, state["optimizer"])
         self._scale.load_state_dict(state.get("loss_scale", {}))
@@ -172,6 +180,22 @@ class TorchRuntime(Runtime):
         drawn = "random_cuda" if self._settings.device == "cuda" else "random"
         begins_anew = () if not state.get("optimizer") or drawn in state else ("the random numbers",)
         return LeftBehind(lost, begins_anew)
+
+    def averaged_weights(self) -> Optional[Weights]:
+        """Return the average over all updates, where the parts ask for one."""
+        return self._average.weights() if self._average else None
+
+    def change_stage(self, change: StageChange) -> bool:
+        """Go on with another stage: nothing is built anew but the loaders."""
+        self.close()
+        self._loaders.clear()
+        self.geometry, self.eval_geometry = change.geometry, change.eval_geometry
+        self._train_graph.mix = change.mix
+        model = self._train_graph.model
+        model.set_dropout(change.dropout)
+        set_updates_per_step(model, change.geometry.accumulation)
+        self.info = describe_torch(self._settings, change.geometry)
+        return True
 
     def close(self) -> None:
         """End the loaders' processes."""
@@ -200,6 +224,8 @@ class TorchRuntime(Runtime):
         if scale != 1.0:
             torch._foreach_div_(gradients, scale)
         self._optimizer.step()
+        if self._average:
+            self._average.add()
         self._scale.grow()
         self._left_out_in_a_row = 0
         return sums

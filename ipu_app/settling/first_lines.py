@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import List
 
-from ipu_app.models.parity import parity_warnings
+from ipu_app.config.progressive import aligned
+from ipu_app.models.parity import parity_modulus, parity_warnings
 from ipu_app.settling.origin import run_dir_of
 from ipu_app.settling.phase_estimates import configured_spec, memory_problem
 from ipu_app.settling.phases import SettledPhase
@@ -18,6 +19,7 @@ def first_lines(run: SettledRun) -> List[str]:
         *_device_lines(run),
         *_data_lines(run),
         f"model: {run.first.model_description}",
+        *_stage_lines(run.first),
         *run.notes,
         *_origin_lines(run),
         *_class_lines(run),
@@ -28,7 +30,9 @@ def first_lines(run: SettledRun) -> List[str]:
 
 def phase_lines(run: SettledRun) -> List[str]:
     """Return a line on each phase that is left to train, with its estimate where it runs on IPUs."""
-    return [line for phase in run.phases.values() for line in _phase_lines(phase)]
+    return [
+        line for phase in run.phases.values() for settled in phase.stages for line in _phase_lines(settled)
+    ]
 
 
 def _device_lines(run: SettledRun) -> List[str]:
@@ -70,6 +74,26 @@ def _class_lines(run: SettledRun) -> List[str]:
     ]
 
 
+def _stage_lines(phase: SettledPhase) -> List[str]:
+    """Return a line on each stage of a progressive phase, and a warning where their sizes pad differently."""
+    if len(phase.stages) == 1:
+        return []
+    lines = [f"phase {phase.name}, {settled.stage.describe()}" for settled in phase.stages]
+    spec = phase.spec
+    evaluation = spec.evaluation_resolution or spec.native_resolution
+    modulus, sizes = parity_modulus(spec), [settled.resolution for settled in phase.stages]
+    if spec.padding != "same" or all((size - evaluation) % modulus == 0 for size in sizes):
+        return lines
+    near = ", ".join(str(aligned(size, evaluation)) for size in sizes)
+    listed = ", ".join(map(str, sizes))
+    return [
+        *lines,
+        f"warning: sizes {listed} of the stages do not all leave {evaluation} % {modulus} = "
+        f"{evaluation % modulus}, as the evaluation size does, so stride-2 layers pad elsewhere; "
+        f"phases.{phase.name}.progressive.align=eval takes {near}",
+    ]
+
+
 def _plan_lines(run: SettledRun) -> List[str]:
     """Return what the cost model says of the first phase's plan."""
     estimate = run.first.estimate
@@ -83,7 +107,10 @@ def _plan_lines(run: SettledRun) -> List[str]:
 def _resolution_lines(run: SettledRun) -> List[str]:
     """Return a warning for each resolution that does not go with the one the network is trained at."""
     config = run.config
-    resolutions = [phase.resolution for phase in config.phases.values()]
+    resolutions = [
+        run.phases[name].stages[-1].resolution if name in run.phases else phase.resolution
+        for name, phase in config.phases.items()
+    ]
     trained_at, others = resolutions[0], resolutions[1:]
     if run.origin.from_run:
         trained_at, others = run.origin.earlier.trained_at, resolutions
@@ -96,8 +123,10 @@ def _resolution_lines(run: SettledRun) -> List[str]:
 def _phase_lines(phase: SettledPhase) -> List[str]:
     batch = phase.geometry
     factors = f"micro-batch {batch.micro_batch} x accumulation {batch.accumulation}"
+    stage = phase.stage
+    name = f"{phase.name}, stage {stage.number}/{stage.count}" if stage.count > 1 else phase.name
     lines = [
-        f"phase {phase.name}: {counted(phase.config.epochs, 'epoch')} at {phase.resolution} px in steps of "
+        f"phase {name}: {counted(stage.num_epochs, 'epoch')} at {phase.resolution} px in steps of "
         f"{batch.samples_per_step} images ({factors} x replicas {batch.total_replicas}), "
         f"{phase.optimizer.kind} with a peak learning rate of {phase.optimizer.lr:g}"
     ]

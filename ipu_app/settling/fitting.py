@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from ipu_app.config.asked import Asked
 from ipu_app.config.batches import micro_batches, same_batch, smaller_batch
 from ipu_app.config.kinds import NORMS
+from ipu_app.config.phase_stages import phase_stages
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.settling.machine import Machine
-from ipu_app.settling.phase_estimates import configured_spec
+from ipu_app.settling.phase_estimates import configured_spec, resolutions_of
 
 # Peak memory of training over the outputs of all convolutions. Measured on a CPU: B0, groups of 16, LN+PN at
 # 224 px takes 100 MB more for each image of the micro-batch, in float32, at 4.97 M such outputs. In autocast
@@ -46,19 +47,48 @@ def fit_to_memory(config: RunConfig, machine: Machine, asked: Asked) -> Fitted:
     autocast = machine.autocast if autocast == "auto" else autocast
     config = replace(config, device=replace(config.device, autocast=autocast))
     phases, lines = dict(config.phases), []
+    spec = configured_spec(config.model)
+    room = max(0.0, USED_SHARE * free_bytes - PROCESS_BYTES)
     for name, phase in config.phases.items():
-        spec = configured_spec(config.model)
-        image_bytes = bytes_per_image(spec, phase, autocast)
-        room = max(0.0, USED_SHARE * free_bytes - PROCESS_BYTES)
-        chosen = _micro(phase, room / image_bytes, machine.instances, asked)
-        phases[name] = replace(phase, batch=replace(phase.batch, torch_micro=chosen))
-        demand = image_bytes * chosen + PROCESS_BYTES
-        lines += _memory_lines(phase, chosen, image_bytes, demand, free_bytes)
-        if NORMS[config.model.norm].per_batch and chosen != phase.batch.micro:
+        chosen: List[int] = []
+        for stage in _growing(config, phase, machine, asked):
+            image_bytes = bytes_per_image(spec, stage, autocast)
+            chosen.append(_micro(stage, room / image_bytes, machine.instances, asked))
+            demand = image_bytes * chosen[-1] + PROCESS_BYTES
+            lines += _memory_lines(stage, chosen[-1], image_bytes, demand, free_bytes)
+        phases[name] = _with_micros(phase, chosen)
+        if NORMS[config.model.norm].per_batch and set(chosen) != {phase.batch.micro}:
+            sizes = " and ".join(map(str, dict.fromkeys(chosen)))
             lines.append(
-                f"note: phase {name}: batch norm takes its statistics over micro-batches of {chosen} here"
+                f"note: phase {name}: batch norm takes its statistics over micro-batches of {sizes} here"
             )
     return Fitted(replace(config, phases=phases), tuple(lines))
+
+
+def _growing(config: RunConfig, phase: PhaseConfig, machine: Machine, asked: Asked) -> List[PhaseConfig]:
+    """Return the phase's stages as phases; a small size may take a micro-batch of as many pixels as the last.
+
+    Micro-batches that the user or the stages set are taken as they are.
+    """
+    spec = configured_spec(config.model)
+    native = spec.native_resolution
+    found = phase_stages(config, phase.name, **resolutions_of(spec))
+    stages, cap = [stage.phase for stage in found], phase.batch.torch_micro
+    is_typed = asked.has(f"phases.{phase.name}.batch.torch_micro") or phase.progressive.torch_micro
+    if len(stages) == 1 or cap is None or is_typed:
+        return stages
+    grown = []
+    for stage in stages:
+        room = cap * ((stages[-1].resolution or native) / (stage.resolution or native)) ** 2
+        micro = next(iter(micro_batches(stage, machine.instances, int(room))), cap)
+        grown.append(replace(stage, batch=replace(stage.batch, torch_micro=micro)))
+    return grown
+
+
+def _with_micros(phase: PhaseConfig, chosen: Sequence[int]) -> PhaseConfig:
+    if phase.progressive.is_on:
+        return replace(phase, progressive=replace(phase.progressive, torch_micro=tuple(chosen)))
+    return replace(phase, batch=replace(phase.batch, torch_micro=chosen[0]))
 
 
 def bytes_per_image(spec: EfficientNetSpec, phase: PhaseConfig, autocast: str) -> float:
@@ -97,7 +127,9 @@ def fit_to_images(config: RunConfig, num_images: int, machine: Machine) -> Fitte
         batch = smaller_batch(phase, num_images, instances=machine.instances, on_ipus=machine.device == "ipu")
         if batch is None:
             continue
-        phases[name] = replace(phase, batch=batch)
+        # stages of a small data set have the phase's own factors
+        progressive = replace(phase.progressive, micro=(), torch_micro=(), replicas=(), splits=())
+        phases[name] = replace(phase, batch=batch, progressive=progressive)
         micro, accumulation, replicas, _ = same_batch(batch)
         lines.append(
             f"batch: {num_images} images are few for steps of {phase.batch.global_batch}; phase {name} takes "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from ipu_app.config.schema import ModelConfig, PhaseConfig
 from ipu_app.models.choices import Choice, candidate
@@ -34,6 +34,12 @@ def configured_spec(model: ModelConfig, num_classes: int = 1000) -> EfficientNet
     if sections:
         spec = candidate(spec, [Choice(**section) for section in sections])
     return resized(spec, depth=depth, width=width)
+
+
+def resolutions_of(spec: EfficientNetSpec) -> Dict[str, int]:
+    """Return the pixels at which the network is trained (``native``) and evaluated (``evaluation``)."""
+    native = spec.native_resolution
+    return {"native": native, "evaluation": spec.evaluation_resolution or native}
 
 
 def estimate_phase(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Optional, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Optional, Sequence, Tuple
 
 from ipu_app.config.batches import check_global_batch
+from ipu_app.config.phase_stages import PhaseStage, phase_stages
 from ipu_app.config.schema import PhaseConfig, RunConfig
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.layout import block_specs
@@ -16,7 +17,13 @@ from ipu_app.settling.data_facts import DataFacts
 from ipu_app.settling.device_settings import describe_device
 from ipu_app.settling.machine import Machine
 from ipu_app.settling.phase_batches import make_geometries
-from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, memory_problem, phase_plan
+from ipu_app.settling.phase_estimates import (
+    configured_spec,
+    estimate_phase,
+    memory_problem,
+    phase_plan,
+    resolutions_of,
+)
 from ipu_app.training.curves import published_peak, published_rho
 from pipelines.cost.hardware import ipu_target
 from pipelines.estimate import StepEstimate
@@ -30,7 +37,8 @@ class SettledPhase:
     """What a phase will be: network, resolution in pixels, batches, optimiser, plan and device.
 
     ``geometry`` and ``eval_geometry`` are one instance's batches of training and of validation; ``plan`` and
-    ``estimate`` are for IPUs, the latter by the cost model and None elsewhere.
+    ``estimate`` are for IPUs, the latter by the cost model and None elsewhere. Of a progressive phase this is
+    one ``stage``, the first unless it says otherwise, and ``stages`` are all; else it is its only stage.
     """
 
     name: str
@@ -42,7 +50,16 @@ class SettledPhase:
     optimizer: OptimizerSpec
     info: RuntimeInfo
     plan: PipelinePlan
+    stage: PhaseStage
     estimate: Optional[StepEstimate] = None
+    stages: Tuple[SettledPhase, ...] = ()
+
+    def at(self, epoch: int) -> SettledPhase:
+        """The stage that trains this epoch of the phase, from 0; the last one after its end."""
+        for settled in self.stages:
+            if epoch < settled.stage.end_epoch:
+                return replace(settled, stages=self.stages)
+        return replace(self.stages[-1], stages=self.stages)
 
     @property
     def model_description(self) -> str:
@@ -54,7 +71,13 @@ def settle_phase(
     config: RunConfig, name: str, machine: Machine, data: Optional[DataFacts] = None
 ) -> SettledPhase:
     """Work out a phase; refuses what can not be done. Without ``data`` there are 1000 classes."""
-    phase = config.phases[name]
+    stages = phase_stages(config, name, **resolutions_of(configured_spec(config.model)))
+    settled = tuple(_settle_stage(stage, machine, data) for stage in stages)
+    return replace(settled[0], stages=settled)
+
+
+def _settle_stage(stage: PhaseStage, machine: Machine, data: Optional[DataFacts]) -> SettledPhase:
+    config, phase = stage.config, stage.phase
     spec = configured_spec(config.model, *([len(data.classes)] if data else []))
     check_trainable(["block0", *(block.name for block in block_specs(spec)), "Top"], phase.trainable)
     estimate = _estimate(config, phase, machine)
@@ -66,7 +89,7 @@ def settle_phase(
             replicas=geometry.total_replicas, ipus_per_replica=len(phase.pipeline.splits) + 1
         )
     return SettledPhase(
-        name=name,
+        name=phase.name,
         config=phase,
         spec=spec,
         resolution=phase.resolution or spec.native_resolution,
@@ -75,6 +98,7 @@ def settle_phase(
         optimizer=make_optimizer_spec(phase),
         info=describe_device(config, phase, geometry, machine.device, machine.poptorch),
         plan=phase_plan(phase),
+        stage=stage,
         estimate=estimate,
     )
 

@@ -16,6 +16,7 @@ from ipu_app.settling.fitting import Fitted, fit_to_images, fit_to_memory
 from ipu_app.settling.machine import Machine
 from ipu_app.settling.origin import Origin, unfinished_phase
 from ipu_app.settling.phases import SettledPhase, settle_phase
+from ipu_app.training.trainer import Progress
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def settle(request: Request, machine: Machine, data: Optional[DataFacts] = None)
     phases: Dict[str, SettledPhase] = {}
     for name in _left(fitted.config, request.progress):
         try:
-            phases[name] = settle_phase(fitted.config, name, machine, data)
+            phase = settle_phase(fitted.config, name, machine, data)
+            phases[name] = phase.at(_epoch_of(fitted.config, name, request.progress))
         except ValueError as error:
             refusals.append(str(error))
     return SettledRun(
@@ -91,6 +93,19 @@ def _left(config: RunConfig, progress: Optional[Mapping[str, Any]]) -> List[str]
     """Return the names of the phases that are not finished."""
     names = list(config.phases)
     return names[names.index(unfinished_phase(config, progress)) :]
+
+
+def _epoch_of(config: RunConfig, name: str, state: Optional[Mapping[str, Any]]) -> int:
+    """Return the epoch, from 0, in which a phase begins: of a resumed run, where it was.
+
+    Where the epoch that ended has still to be validated, it is that one.
+    """
+    if state is None:
+        return 0
+    progress = Progress(**state["progress"])
+    if list(config.phases).index(name) != progress.phase or progress.epoch == 0:
+        return 0
+    return progress.epoch if state.get("validated", True) else progress.epoch - 1
 
 
 def _fit(request: Request, machine: Machine, data: Optional[DataFacts]) -> Fitted:

@@ -12,8 +12,8 @@ from ipu_app import compat
 from ipu_app.config.schema import ModelConfig
 from ipu_app.models.choices import departures
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.foreign_weights import families_of, identify_weights, load_weights, published_spec
 from ipu_app.models.spec import EfficientNetSpec
+from ipu_app.models.weights import families_of, identify_weights, load_weights, published_spec
 from ipu_app.runtime.base import Weights
 from ipu_app.training.rundir import read_json
 

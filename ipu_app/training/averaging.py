@@ -20,8 +20,9 @@ class WeightAverage:
         self._sums: Optional[Dict[str, Tensor]] = None
         self._dtypes: Dict[str, torch.dtype] = {}
 
-    def add(self, weights: Dict[str, Tensor]) -> None:
-        """Take one sample."""
+    def add(self, weights: Dict[str, Tensor], decay: Optional[float] = None) -> None:
+        """Take one sample, with a decay of its own if one is given."""
+        decay = self.decay if decay is None else decay
         if self._sums is None:
             self._dtypes = {name: value.dtype for name, value in weights.items()}
             self._sums = {name: _wide(value) for name, value in weights.items()}
@@ -29,7 +30,7 @@ class WeightAverage:
         for name, value in weights.items():
             old = self._sums[name]
             if old.is_floating_point():
-                old.mul_(self.decay).add_(_wide(value), alpha=1 - self.decay)
+                old.mul_(decay).add_(_wide(value), alpha=1 - decay)
             else:
                 self._sums[name] = value.clone()
 

@@ -25,6 +25,10 @@ class RunClock:
         """A phase begins, or goes on."""
         self.rates.setdefault(phase, RateMeter())
 
+    def next_stage(self, phase: str) -> None:
+        """The next call of a phase compiles again, and is left out of its rate."""
+        self.rates[phase].calls = 0
+
     def count(self, phase: str, images: int, seconds: float) -> Optional[float]:
         """Add a call; return its seconds, None for the first one of this process, which compiles."""
         rate = self.rates[phase]

@@ -10,7 +10,6 @@ from torch import Tensor
 from ipu_app.data.sampling import InstanceSampler
 from ipu_app.errors import RunFailed, RunStopped
 from ipu_app.runtime.base import Batch, BatchResult, Runtime, StepKnobs
-from ipu_app.training.averaging import WeightAverage
 from ipu_app.training.curves import Curve
 from ipu_app.training.divergence import are_finite, divergence
 from ipu_app.training.metrics import (
@@ -22,6 +21,7 @@ from ipu_app.training.metrics import (
     train_means,
 )
 from ipu_app.training.pauses import NoNotice, Pauses
+from ipu_app.training.phase_average import PhaseAverage
 from ipu_app.training.run_clock import RunClock
 from ipu_app.training.sinks import CallState, Sink
 
@@ -46,6 +46,8 @@ class PhaseSession:
 
     ``train_order`` is the order of an epoch's images; ``data_notes`` returns what turned out to be wrong with
     them so far (images skipped), a line each; ``spec`` is the model's; ``train_set`` the images themselves.
+    Of a progressive phase this is one stage, up to ``end_epoch``; ``next_stage`` makes the one after it
+    ready, with this one's weights, optimiser and random numbers.
     """
 
     name: str
@@ -63,6 +65,16 @@ class PhaseSession:
     data_notes: Callable[[], Sequence[str]]
     logs_per_epoch: int = 4
     validate_every: int = 1
+    averages_updates: bool = False
+    end_epoch: Optional[int] = None
+    next_stage: Optional[Callable[[], PhaseSession]] = None
+
+    def at(self, epoch: int) -> PhaseSession:
+        """Return the stage that trains this epoch of the phase: this one, or a later one, made ready."""
+        session = self
+        while session.end_epoch is not None and session.next_stage and epoch >= session.end_epoch:
+            session = session.next_stage()
+        return session
 
     def set_epoch(self, epoch: int, calls: int = 0) -> None:
         """Select the order of an epoch of this phase, from 0; ``calls`` of it are done already."""
@@ -135,6 +147,7 @@ class Trainer:
         self._val: Dict[str, float] = {}
         self._confusion: Confusion = {}
         self._rate_label, self._num_classes = "", 0
+        self._open: PhaseSession  # the stage that trains
 
     def fit(
         self,
@@ -158,30 +171,31 @@ class Trainer:
             if resume and progress.epoch >= epochs and resume.get("validated", True):
                 progress, resume = replace(progress, phase=index + 1, epoch=0), None
                 continue
-            session = self._session_for(name)
+            session = self._open = self._session_for(name)
             try:
                 progress, weights = self._run_phase(session, replace(progress, phase=index), weights, resume)
             finally:
-                session.runtime.close()
+                self._open.runtime.close()
             resume = None
         return self._summary(progress, weights or {})
 
     def _run_phase(self, session: PhaseSession, progress: Progress, carried: Any, resume: Any) -> Any:
-        average = WeightAverage(session.averaging)
+        average = PhaseAverage(session.averaging, per_update=session.averages_updates)
         if resume and (progress.epoch > 0 or progress.calls > 0):
             session.runtime.load_state_dict(resume["runtime"])
-            average.load_state_dict(resume["average"], session.runtime.weights())
+            average.resume(session.runtime, resume, carried)
         elif carried is not None:
             session.runtime.load_state_dict({"model": carried})
         self._rate_label = session.runtime.info.rate_label
         self._time.begin(session.name)
-        weights = average.weights() if average.state_dict() else session.runtime.weights()
+        weights = average.now(session.runtime, session.runtime.weights())
         if resume and not resume.get("validated", True) and _is_validated(session, progress):
             self._validate(session, progress, weights)
         meter = TrainMeter()
         if resume and progress.calls and self._comm.rank == 0:  # the sums of all instances: one takes them
             meter.restore(resume["meter"])
         for epoch in range(progress.epoch, session.epochs):
+            session = self._enter_stage(session, epoch)
             session.set_epoch(epoch, progress.calls)
             with self._pauses.notice.deferred():
                 progress = self._run_epoch(session, progress, meter, average)
@@ -192,8 +206,14 @@ class Trainer:
             meter = TrainMeter()
         return replace(progress, phase=progress.phase + 1, epoch=0), weights
 
+    def _enter_stage(self, session: PhaseSession, epoch: int) -> PhaseSession:
+        self._open = session.at(epoch)
+        if self._open is not session:
+            self._time.next_stage(session.name)
+        return self._open
+
     def _run_epoch(
-        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: WeightAverage
+        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: PhaseAverage
     ) -> Progress:
         total = session.calls_per_epoch
         log_points = _log_points(total, session.logs_per_epoch)
@@ -249,7 +269,7 @@ class Trainer:
         )
 
     def _pause(
-        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: WeightAverage
+        self, session: PhaseSession, progress: Progress, meter: TrainMeter, average: PhaseAverage
     ) -> None:
         """Write the state inside an epoch, if it is time or the run is to end; not after its last call."""
         pause = self._pauses.after_call()
@@ -258,7 +278,7 @@ class Trainer:
         state = session.runtime.state_dict()
         if not are_finite(state["model"]):
             raise _failed(session, progress, BAD_WEIGHTS)
-        averaged = average.weights() if average.state_dict() else state["model"]
+        averaged = average.now(session.runtime, state["model"])
         sums = self._comm.all_sum(meter.state())
         self._checkpoint(
             progress, state, averaged, average, {"meter": sums, "of_calls": session.calls_per_epoch}
@@ -270,7 +290,7 @@ class Trainer:
         progress: Progress,
         state: Dict[str, Any],
         averaged: Dict[str, Tensor],
-        average: WeightAverage,
+        average: PhaseAverage,
         inside: Mapping[str, Any],
     ) -> None:
         """Hand out all that resuming takes; ``inside`` is what only a state inside an epoch has."""
@@ -295,7 +315,7 @@ class Trainer:
         self._sink.row(row)
 
     def _finish_epoch(
-        self, session: PhaseSession, progress: Progress, average: WeightAverage
+        self, session: PhaseSession, progress: Progress, average: PhaseAverage
     ) -> Dict[str, Tensor]:
         """Sample the weights and save; return the weights for validation and for the next phase.
 
@@ -306,9 +326,8 @@ class Trainer:
         if not are_finite(weights):
             before = replace(progress, total_epochs=progress.total_epochs - 1)
             raise _failed(session, before, BAD_WEIGHTS)
-        if session.averaging > 0:
-            average.add(weights)
-            weights = average.weights()
+        updates = session.calls_per_epoch * session.updates_per_batch
+        weights = average.end_epoch(session.runtime, weights, epoch=progress.epoch - 1, updates=updates)
         self._checkpoint(progress, state, weights, average, {})
         return weights
 

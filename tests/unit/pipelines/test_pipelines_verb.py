@@ -215,3 +215,43 @@ def test_a_model_that_was_planned_before_needs_no_torch(capsys):
     command = [sys.executable, "-c", program, *SMALL]
     done = subprocess.run(command, env=dict(os.environ), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr.decode()
+
+
+GROWING = [*SMALL, "--res", "64", "--progressive", "paper", "--epochs", "8", "--images", "96000"]
+
+
+def test_a_cost_sheet_has_a_plan_and_hours_for_each_stage(capsys):
+    found = planned(capsys, *GROWING)["progressive"]
+    stages, whole = found["stages"], found["without_progression"]
+    assert found["kind"] == "estimated" and found["error_pct"] > 0 and "half_resolution" in found
+    assert [stage["resolution"] for stage in stages] == [32, 42, 53, 64]
+    assert [stage["epochs"] for stage in stages] == [2, 2, 2, 2] and whole["epochs"] == 8
+    for row in (*stages, whole):
+        assert row["micro_batch"] * row["accumulation"] * row["replicas"] == 96
+        assert row["ipus_per_replica"] * row["replicas"] == 4
+        assert row["hours"] == pytest.approx(96000 * row["epochs"] / row["images_per_s"] / 3600)
+    assert found["hours"] == pytest.approx(sum(stage["hours"] for stage in stages))
+    rates = [stage["images_per_s"] for stage in stages]
+    assert rates == sorted(rates, reverse=True) and rates[-1] == whole["images_per_s"]
+    assert found["hours"] < whole["hours"]
+
+
+def test_a_cost_sheet_is_printed_below_the_plans(capsys):
+    assert main(GROWING) == 0
+    printed = capsys.readouterr().out
+    assert "stage 4 of 4" in printed and "saved by stages" in printed and "Error to expect" in printed
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ([*SMALL, "--epochs", "8"], "epochs=8: is for the cost sheet"),
+        ([*SMALL, "--progressive", "fast"], "progressive.rule='fast': choose one of off, paper, released"),
+        ([*GROWING[:-1], "0"], "images=0: must be 1 or more"),
+        ([*GROWING, "--epochs", "3"], "epochs=3: must be at least progressive.stages=4"),
+    ],
+)
+def test_a_bad_cost_sheet_is_refused_in_one_line(arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
