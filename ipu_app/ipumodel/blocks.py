@@ -80,6 +80,9 @@ class _BeginHook:
     def __call__(self, module: nn.Module, inputs: Any) -> None:
         _begin(self._user_id, self._ipu_id)
 
+    def __repr__(self) -> str:
+        return f"BeginBlock(user_id={self._user_id}, ipu_id={self._ipu_id})"
+
 
 class LegacyBeginBlockFn(nn.Module):
     """A plain callable that begins a block each time it is called."""

@@ -32,6 +32,7 @@ from .host.hooks import registerPostCompileHook, registerPreCompileHook
 from .host.optimizer_link import OptimizerLink
 from .host.printing import module_repr
 from .host.queries import Queries
+from .host.replica_grouping import Groupings, as_attribute, groups_of_replicas, sliced
 from .optim import SGD, Optimizer
 from .options import Options
 from .settings.log import log_options
@@ -81,6 +82,7 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
         self._rng, self._rng_state = DeviceRandom(seed), None if seed is None else [seed]
         self._is_attached = self._has_newer_weights = False
         self._compilation_s = 0.0
+        self._groupings: Groupings = {}
         self._start_counters()
         self._report: Optional[CompilationReport] = None
         # An inference executor follows the training one of the same model that was there when it was made.
@@ -158,14 +160,15 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
         if trainer is not None:
             trainer.copyWeightsToHostIfNeeded()
         args, kwargs = arguments.narrowed(batching.input_micro_batches)
-        tracer, outputs = trace(
-            self._model,
-            args,
-            kwargs,
-            strategy=options._execution_strategy,
-            training=self._training,
-            has_strided_groups=self._popart_flag("groupNormStridedChannelGrouping"),
-        )
+        with sliced(self._model, self._groupings, training=self._training):
+            tracer, outputs = trace(
+                self._model,
+                args,
+                kwargs,
+                strategy=options._execution_strategy,
+                training=self._training,
+                has_strided_groups=self._popart_flag("groupNormStridedChannelGrouping"),
+            )
         host = host_state(self._model, tracer.graph)
         mutated = mutated_state(tracer.graph)
         self._mutated = {name for name in mutated if tensor_is_variable(host[name])}
@@ -188,6 +191,7 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
             mutated=mutated,
             training=self._training,
             memory_format=program.memory_format,
+            groups=groups_of_replicas(self._groupings, batching.replicas),
         )
         self._uploaded_versions = self._host_versions()
         scale = AutomaticLossScale() if self._training and self._scales_automatically() else None
@@ -327,7 +331,7 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
     def __getattr__(self, attr: str) -> Any:
         if attr.startswith("_"):
             raise AttributeError(attr)
-        return getattr(self._user_model, attr)
+        return as_attribute(getattr(self._user_model, attr), attr, self._groupings)
 
 
 def _own_options(options: Optional[Options], training: bool) -> Options:

@@ -31,9 +31,11 @@ def uses_ipu_model(options: Options) -> bool:
 
 
 def check_target(options: Options) -> None:
-    """Refuse (Error) a target that can not be compiled for: an unknown version, or an offline target on the
-    emulated device. Warns that the emulated device has no executable cache.
+    """Refuse (Error) a target that can not be compiled for: an unknown version, an offline target on the
+    emulated device, cycles that only hardware counts. Warns that the emulated device has no executable cache.
     """
+    if options._Popart.options["instrumentWithHardwareCycleCounter"]:
+        raise cpp_error("Cycle count logging is only supported on actual IPU hardware.", _COMPILER)
     version = options.ipu_version if options.exists("ipu_version") else 2
     if version not in TARGET_VERSIONS:
         raise cpp_error(f"Invalid IPU target version {version}: choose one of {TARGET_VERSIONS}", _COMPILER)

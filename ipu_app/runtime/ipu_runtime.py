@@ -153,10 +153,15 @@ class IpuRuntime(Runtime):
         return copy_to_host(self._train_graph.model.state_dict())
 
     def state_dict(self) -> Dict[str, Any]:
-        """Return model weights, PopTorch's optimiser state and, once compiled, the device's random state."""
+        """Return model weights, PopTorch's optimiser state and the device's random state, if there is one: of
+        the device once compiled, else what was loaded and waits for it.
+        """
         state = {"model": self.weights(), "optimizer": self._optimizer.state_dict()}
-        if self._trainer.isCompiled():
-            state["random_ipu"] = {"layout": self.info.description, "state": list(self._trainer.rng_state)}
+        if not self._trainer.isCompiled():
+            return state if self._random is None else {**state, "random_ipu": self._random}
+        random = self._trainer.rng_state
+        if random is not None:
+            state["random_ipu"] = {"layout": self.info.description, "state": list(random)}
         return state
 
     def load_state_dict(self, state: Dict[str, Any]) -> None:

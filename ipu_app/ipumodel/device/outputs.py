@@ -76,8 +76,8 @@ class OutputStructure:
         self._outputs = map_structure(outputs, forget)
         if any(tensor.device.type != "meta" for tensor in tensors_in(outputs)):
             warnings.warn(
-                "An output is a host tensor at trace time: it is returned unchanged, once, whatever the "
-                "output mode",
+                "Output expected to be on the IPU but is on cpu: it is returned unchanged, once, whatever "
+                "the output mode",
                 stacklevel=4,
             )
 

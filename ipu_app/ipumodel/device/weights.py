@@ -23,6 +23,7 @@ class DeviceWeights:
     writes into.
 
     `storage` holds each weight in its device type; the program works on float32 twins of float16 weights.
+    `groups` says of weights that differ between replicas which slice each replica works on.
     """
 
     def __init__(
@@ -33,8 +34,10 @@ class DeviceWeights:
         mutated: Set[str],
         training: bool,
         memory_format: torch.memory_format = torch.contiguous_format,
+        groups: Optional[Dict[str, List[int]]] = None,
     ) -> None:
         self._host = host
+        self._groups = groups or {}
         self.storage: Dict[str, Tensor] = {}
         self._twins: Dict[str, Tensor] = {}
         self._per_replica = [
@@ -58,7 +61,10 @@ class DeviceWeights:
     def _replica_state(self, replica: int) -> List[Tensor]:
         own = replica > 0
         return [
-            twin.clone() if own and name in self._per_replica else twin for name, twin in self._twins.items()
+            twin[self._groups[name][replica]]
+            if name in self._groups
+            else (twin.clone() if own and name in self._per_replica else twin)
+            for name, twin in self._twins.items()
         ]
 
     def state(self, replica: int) -> List[Tensor]:
@@ -97,8 +103,10 @@ class DeviceWeights:
             if not tensor_is_variable(stored) or (only is not None and name not in only):
                 continue
             stored.copy_(tensor.detach())
-            for values in self._replicas:
-                values[position].copy_(stored)
+            for replica, values in enumerate(self._replicas):
+                values[position].copy_(
+                    stored[self._groups[name][replica]] if name in self._groups else stored
+                )
 
     @torch.no_grad()
     def download(self) -> None:

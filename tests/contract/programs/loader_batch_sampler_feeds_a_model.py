@@ -1,8 +1,8 @@
-"""With a batch sampler D x R x A of its batches make one combined batch."""
+"""With a batch sampler D x R x A of its batches make one combined batch; the length stays the sampler's."""
 
 import torch
 
-RETURNS = [2, [[8.0, 6.0, 4.0, 2.0], [0.0, 14.0, 12.0, 10.0]]]
+RETURNS = [4, [[8.0, 6.0, 4.0, 2.0], [0.0, 14.0, 12.0, 10.0]]]
 
 
 class Double(torch.nn.Module):

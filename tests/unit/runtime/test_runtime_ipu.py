@@ -74,6 +74,35 @@ def test_a_continued_run_goes_on_with_its_rate_and_its_random_numbers(
     assert difference(first.weights(), second.weights()) < 1e-6
 
 
+def test_a_run_interrupted_again_and_again_equals_an_uninterrupted_one(
+    runtimes: List[Runtime], tmp_path: Path
+) -> None:
+    def taken_over(runtime: Runtime, other: Runtime, name: str) -> None:
+        state = runtime.state_dict()
+        folder = save_checkpoint(
+            tmp_path / name, 1, weights=state["model"], averaged=state["model"], state=state
+        )
+        other.load_state_dict(load_state(folder))
+
+    whole, second = runtimes
+    third = make_runtime(tmp_path)
+    taken_over(third, second, "untrained")
+    whole.train_batch(batch(), PEAK)
+    whole.train_batch(batch(), LOW)
+    taken_over(whole, second, "trained")
+    taken_over(second, third, "before anything was compiled")
+    third.prepare(batch())
+    taken_over(third, second, "compiled, before a call")
+    taken_over(second, third, "into a compiled one")
+    third.train_batch(batch(), LOW)
+    taken_over(third, second, "after a call")
+    second.train_batch(batch(), LOW)
+    third.close()
+    for _ in range(2):
+        whole.train_batch(batch(), LOW)
+    assert difference(whole.weights(), second.weights()) < 1e-6
+
+
 def test_random_numbers_do_matter_there(runtimes: List[Runtime]) -> None:
     first, second = runtimes
     first.train_batch(batch(), PEAK)
