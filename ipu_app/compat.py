@@ -26,13 +26,6 @@ def autocast(device_type: str, dtype: torch.dtype, enabled: bool) -> ContextMana
     return context
 
 
-def load_plain(path: str) -> Any:
-    """What ``torch.save`` wrote, if that is tensors and containers; torch 2.0 warns of its own storages."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="TypedStorage is deprecated")
-        return torch.load(path, map_location="cpu", weights_only=True)
-
-
 def trace_module(module: torch.nn.Module, example: torch.Tensor) -> Any:
     """TorchScript of a module by tracing; newer torch deprecates it, and has nothing else that C++ loads."""
     with warnings.catch_warnings():

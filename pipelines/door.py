@@ -249,6 +249,17 @@ def anything() -> Check:
     return lambda value, key: value
 
 
+def one_of(allowed: Sequence[str]) -> Check:
+    """One of these words."""
+
+    def check(value: Any, key: str) -> Any:
+        if not isinstance(value, str) or value not in allowed:
+            raise _refuse(value, key, f"one of {', '.join(allowed)}")
+        return value
+
+    return check
+
+
 def equal(wanted: Any) -> Check:
     """Exactly this value, such as the version of a format."""
 

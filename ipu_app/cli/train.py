@@ -31,6 +31,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     source.add_argument("--reset-head", action="store_true", help="with --init: leave out the classifier")
     source.add_argument(
+        "--ema",
+        choices=("yes", "no"),
+        help="with --init: take a checkpoint's averaged (EMA) weights, or those as they trained "
+        "(default: the averaged, where there are any)",
+    )
+    source.add_argument(
+        "--ema",
+        choices=("yes", "no"),
+        help="with --init: take a checkpoint's averaged (EMA) weights, or not (default: where it has any)",
+    )
+    source.add_argument(
         "--smoke",
         action="store_true",
         help="the same run in miniature, in seconds; but for what you set",

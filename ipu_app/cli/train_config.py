@@ -23,6 +23,7 @@ from ipu_app.settling.phase_estimates import configured_spec
 
 if TYPE_CHECKING:
     from ipu_app.settling.settle import Request
+    from ipu_app.settling.weights_file import Needs
 
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
@@ -68,10 +69,11 @@ def asked_from_args(args: argparse.Namespace, config: RunConfig) -> Asked:
 
 def request_from_args(args: argparse.Namespace) -> Request:
     """Return what the command line asks for."""
-    from ipu_app.settling.origin import Origin
+    from ipu_app.settling.origin import EarlierRun, Origin
     from ipu_app.settling.settle import Request
 
-    config = config_from_args(args)
+    config, needs = config_from_args(args), init_needs(args)
+    classes = needs.classes if needs and not args.reset_head else ()
     origin = Origin(
         resume=Path(args.resume) if args.resume else None,
         from_run=Path(args.from_run) if args.from_run else None,
@@ -79,6 +81,9 @@ def request_from_args(args: argparse.Namespace) -> Request:
         reset_head=args.reset_head,
         settings=tuple(init_overrides(args)),
         fresh_optimizer=args.fresh_optimizer,
+        notes=needs.notes if needs else (),
+        ema=None if args.ema is None else args.ema == "yes",
+        earlier=EarlierRun(classes=classes),
     )
     return Request(config, asked_from_args(args, config), origin)
 
@@ -170,12 +175,22 @@ def typed_overrides(args: argparse.Namespace) -> List[str]:
 
 def init_overrides(args: argparse.Namespace) -> List[str]:
     """Return what the weights of ``--init`` demand of the model and the user has not said."""
-    if not args.init:
+    needs = init_needs(args)
+    if needs is None:
         return []
-    from ipu_app.settling.weights_file import missing_overrides, needed_settings
+    from ipu_app.settling.weights_file import missing_overrides
 
-    given = given_overrides(args)
-    return missing_overrides(needed_settings(Path(args.init), given), given)
+    return missing_overrides(needs.settings, given_overrides(args))
+
+
+def init_needs(args: argparse.Namespace) -> Optional[Needs]:
+    """Return what the weights of ``--init`` need, if there are any."""
+    if not args.init:
+        return None
+    from ipu_app.settling.weights_file import file_needs
+
+    ema = None if args.ema is None else args.ema == "yes"
+    return file_needs(Path(args.init), given_overrides(args), ema=ema)
 
 
 def replicas_for(config: RunConfig, ipus: int, phase_name: Optional[str] = None) -> str:
@@ -372,6 +387,8 @@ def _plan_overrides(args: argparse.Namespace) -> List[str]:
 
 
 def _refuse_contradictions(args: argparse.Namespace) -> None:
+    if args.ema and not args.init:
+        raise ValueError("ema: has no effect without --init FILE")
     if args.reset_head and not args.init:
         raise ValueError("reset-head: has no effect without --init FILE")
     if args.fresh_optimizer and not args.resume:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from ipu_app.data.transforms import Preprocess as ImagePreprocess
 from ipu_app.models.efficientnet import EfficientNet
@@ -14,9 +14,8 @@ from ipu_app.runtime.base import Weights
 from ipu_app.settling.origin import locate, run_dir_of
 from ipu_app.settling.settle import SettledRun
 from ipu_app.training import checkpoint as checkpoints
-from ipu_app.training.rundir import read_json, write_json
-
-FORMAT = 1
+from ipu_app.training.model_json import FORMAT, read_model_json
+from ipu_app.training.rundir import write_json
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,6 @@ class ModelFile:
             "crop": self.crop,
         }
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any], source: str) -> ModelFile:
-        """Return what ``to_dict`` described; ``source`` names it in messages."""
-        if data.get("format") != FORMAT:
-            raise ValueError(f"{source}: format {data.get('format')!r}, this version reads {FORMAT}")
-        return cls(
-            spec=EfficientNetSpec.from_dict(data["spec"]),
-            classes=tuple(data["classes"]),
-            resolution=data["resolution"],
-            normalise=data["normalise"],
-            whole_images=data["whole_images"],
-            crop=data.get("crop", "published"),  # not in older files
-        )
-
     def save(self, path: Path) -> None:
         """Write ``model.json``."""
         write_json(path, self.to_dict())
@@ -95,7 +80,15 @@ def load_model_file(path: Path) -> ModelFile:
         raise ValueError(
             f"run={path.parent}: no {path.name} there, which holds the class names; train it anew"
         )
-    return ModelFile.from_dict(read_json(path), str(path))
+    found = read_model_json(path)
+    return ModelFile(
+        spec=found["spec"],
+        classes=tuple(found["classes"]),
+        resolution=found["resolution"],
+        normalise=found["normalise"],
+        whole_images=found["whole_images"],
+        crop=found.get("crop", "published"),  # not in older files
+    )
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def first_weights(origin: Origin, session: PhaseSession) -> Optional[Weights]:
     """Return the weights that the first phase starts with; None where the model's own random ones do."""
     if origin.init is not None:
         own = session.runtime.weights()
-        return initial_weights(origin.init, own, session.spec, reset_head=origin.reset_head)
+        return initial_weights(origin.init, own, session.spec, reset_head=origin.reset_head, ema=origin.ema)
     if origin.run is None:
         return None
     weights = checkpoints.load_weights(find_checkpoint(origin.run), averaged=True)

@@ -56,6 +56,7 @@ def _origin_lines(run: SettledRun) -> List[str]:
     """Return whose weights the run starts with, and what a file of weights brought with it."""
     origin = run.origin
     lines = [f"init: {origin.init} sets {' '.join(origin.settings)}"] if origin.settings else []
+    lines += [f"init: {note}" for note in origin.notes]
     if origin.from_run:
         lines.append(f"start: {origin.earlier.weights} of {run_dir_of(origin.from_run).path}")
     return [*lines, *origin.earlier.notes]
@@ -69,7 +70,7 @@ def _class_lines(run: SettledRun) -> List[str]:
         return []
     old, new = differing[0]
     return [
-        f"warning: {run.origin.run} was trained on classes of other names: what it knows as {old!r} is now "
+        f"warning: {run.origin.run or run.origin.init} was trained on classes of other names: what it knows as {old!r} is now "
         f"{new!r}, and {len(differing) - 1} more"
     ]
 

@@ -10,7 +10,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
 from ipu_app.training import checkpoint as checkpoints
-from ipu_app.training.rundir import RunDir, existing_run_dir, read_json
+from ipu_app.training.model_json import read_model_json
+from ipu_app.training.rundir import RunDir, existing_run_dir
 from ipu_app.training.trainer import Progress
 
 
@@ -32,7 +33,8 @@ class Origin:
     """At most one of: ``resume`` a run's folder, ``from_run`` another run's, ``init`` a file of weights.
 
     ``settings`` are those that the file of weights brought with it, for the first lines of the run;
-    ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. With
+    ``notes`` what is to be said of it; ``ema`` whether of its weights the averaged ones are taken (None:
+    where there are any). ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. With
     ``fresh_optimizer`` a resumed run may leave the optimiser's state behind.
     """
 
@@ -40,7 +42,9 @@ class Origin:
     from_run: Optional[Path] = None
     init: Optional[Path] = None
     reset_head: bool = False
+    ema: Optional[bool] = None
     settings: Tuple[str, ...] = ()
+    notes: Tuple[str, ...] = ()
     earlier: EarlierRun = EarlierRun()
     fresh_optimizer: bool = False
 
@@ -61,7 +65,7 @@ def read_earlier(origin: Origin) -> Origin:
         return origin
     run_dir, newest = run_dir_of(origin.run), find_checkpoint(origin.run)
     phases = load_config(run_dir.config, opens_data=False).phases
-    described = read_json(run_dir.model) if run_dir.model.is_file() else {}
+    described = read_model_json(run_dir.model) if run_dir.model.is_file() else {}
     earlier = EarlierRun(
         trained_at=next(iter(phases.values())).resolution,
         classes=tuple(described.get("classes", ())),
@@ -119,7 +123,7 @@ def origin_record(origin: Origin) -> Dict[str, Any]:
     """
     if origin.resume is not None:
         file = run_dir_of(origin.resume).model
-        first = read_json(file).get("start") if file.is_file() else None
+        first = read_model_json(file).get("start") if file.is_file() else None
         return {**(first or {"kind": "unknown"}), "resumed": find_checkpoint(origin.resume).name}
     if origin.init is not None:
         kept = {"classifier": "new"} if origin.reset_head else {}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
 from ipu_app.training.durable import strict_json, write_text
+from pipelines import door
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,6 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Dict[str, Any]:
-    """Return the data of a JSON file."""
-    data: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Return the data of a JSON file that holds an object; BadFile names what is wrong with it."""
+    data: Dict[str, Any] = door.read_json(path, door.record({}))
     return data

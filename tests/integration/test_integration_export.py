@@ -13,7 +13,7 @@ from integration_images import CLASSES, ImagesRun
 
 from ipu_app import compat
 from ipu_app.__main__ import main
-from ipu_app.inference.trained import ModelFile, TrainedModel, load_trained
+from ipu_app.inference.trained import TrainedModel, load_model_file, load_trained
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
 from ipu_app.training.checkpoint import find_checkpoints
@@ -28,7 +28,7 @@ def test_safetensors_and_description_rebuild_the_network(images_run: ImagesRun, 
     from safetensors.torch import load_file
 
     assert main(["export", str(images_run.path), str(tmp_path)]) == 0
-    file = ModelFile.from_dict(json.loads((tmp_path / "model.json").read_text()), "model.json")
+    file = load_model_file(tmp_path / "model.json")
     assert file.classes == CLASSES and file.resolution == 32
     rebuilt = TrainedModel(file, load_file(str(tmp_path / "model.safetensors")), "exported").logits_graph()
     with torch.no_grad():

@@ -13,7 +13,8 @@ from ipu_app.__main__ import main
 from ipu_app.config.load import load_config
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.weights import MODULE_NAMES, export_weights, identify_weights, published_spec
-from ipu_app.settling.weights_file import needed_settings, read_state_dict
+from ipu_app.settling.state_dicts import read_state_dict
+from ipu_app.settling.weights_file import file_needs
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 
 
@@ -50,7 +51,7 @@ def test_torchvision_weights_start_a_run_with_other_classes(
     assert (config.model.norm, config.model.norm_eps, config.model.group_size) == ("bn", 1e-5, 1)
     assert config.data.normalise == "torchvision"
     ours = load_weights(find_checkpoints(tmp_path / "run" / "checkpoints")[-1], averaged=False)
-    theirs = read_state_dict(torchvision_file)
+    theirs = read_state_dict(torchvision_file).weights
     assert torch.equal(ours["blocks.block0.conv.weight"], theirs["features.0.0.weight"])
     assert torch.equal(ours["blocks.block3a.se.reduce.bias"], theirs["features.3.0.block.2.fc1.bias"])
     assert ours["blocks.Top.fc.weight"].shape == (3, 1280)
@@ -69,7 +70,7 @@ def test_weights_of_version_2_bring_their_own_settings(
 ) -> None:
     model = EfficientNet(published_spec(name, family, num_classes=4), initialise=False)
     torch.save(export_weights(model, family.split("_")[0]), str(tmp_path / file))
-    needed = needed_settings(tmp_path / file, [])
+    needed = file_needs(tmp_path / file, []).settings
     padding = "same" if family == "timm_tf" else "symmetric"
     found = (needed["model.name"], needed["model.padding"], needed["model.norm_eps"])
     assert found == (name, padding, 1e-3)
@@ -128,6 +129,6 @@ def test_timms_two_families_differ_by_name_or_by_what_is_asked(tmp_path: Path) -
     plain, tensorflow = tmp_path / "efficientnet_b0.pth", tmp_path / "tf_efficientnet_b0.pth"
     for file in (plain, tensorflow):
         torch.save(state, str(file))
-    assert needed_settings(plain, [])["model.padding"] == "symmetric"
-    assert needed_settings(tensorflow, [])["model.padding"] == "same"
-    assert needed_settings(plain, ["model.padding=same"])["model.norm_eps"] == 1e-3
+    assert file_needs(plain, []).settings["model.padding"] == "symmetric"
+    assert file_needs(tensorflow, []).settings["model.padding"] == "same"
+    assert file_needs(plain, ["model.padding=same"]).settings["model.norm_eps"] == 1e-3

@@ -15,7 +15,7 @@ from ipu_app.__main__ import main
 from ipu_app.cli.train import add_arguments
 from ipu_app.cli.train_config import config_from_args
 from ipu_app.config.load import load_config
-from ipu_app.settling.weights_file import needed_settings
+from ipu_app.settling.weights_file import file_needs
 from ipu_app.training.checkpoint import find_checkpoints
 
 
@@ -144,7 +144,7 @@ def test_classes_of_other_names_are_warned_of(
 
 def test_a_checkpoints_weights_bring_their_network(images_run: ImagesRun) -> None:
     newest = find_checkpoints(images_run.path / "checkpoints")[-1]
-    needed = needed_settings(newest / "weights.safetensors", [])
+    needed = file_needs(newest / "weights.safetensors", []).settings
     model = load_config(images_run.path / "config.yaml").model
     assert needed["model.name"] == "cifar" and needed["model.norm"] == model.norm
 
@@ -155,8 +155,8 @@ def test_a_checkpoints_weights_bring_their_network(images_run: ImagesRun) -> Non
         (["export", "RUN", "FILE"], "File exists"),
         (["export", "RUN", "FILE/below"], "Not a directory"),
         (["validate", "RUN", "--res", "32", "5"], "res=5: must be 32 or more"),
-        (["train", "--init", "FILE"], "not a file of plain weights"),
-        (["train", "--init", "FOLDER"], "no such file"),
+        (["train", "--init", "FILE"], "neither safetensors nor a file that torch.save wrote"),
+        (["train", "--init", "FOLDER"], "must be a file, and is a folder"),
         (["train", "--resume", "FOLDER"], "no config.yaml there"),
         (["predict", "FOLDER", "FILE"], "no config.yaml there"),
         (["train", "--wandb", "--device", "cpu"], "wandb"),
