@@ -37,11 +37,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: the averaged, where there are any)",
     )
     source.add_argument(
-        "--ema",
-        choices=("yes", "no"),
-        help="with --init: take a checkpoint's averaged (EMA) weights, or not (default: where it has any)",
-    )
-    source.add_argument(
         "--smoke",
         action="store_true",
         help="the same run in miniature, in seconds; but for what you set",

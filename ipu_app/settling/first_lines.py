@@ -69,9 +69,10 @@ def _class_lines(run: SettledRun) -> List[str]:
     if not differing:
         return []
     old, new = differing[0]
+    source = run.origin.run or run.origin.init
     return [
-        f"warning: {run.origin.run or run.origin.init} was trained on classes of other names: what it knows as {old!r} is now "
-        f"{new!r}, and {len(differing) - 1} more"
+        f"warning: {source} was trained on classes of other names: what it knows as {old!r} is now {new!r}, "
+        f"and {len(differing) - 1} more"
     ]
 
 

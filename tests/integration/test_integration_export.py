@@ -13,7 +13,7 @@ from integration_images import CLASSES, ImagesRun
 
 from ipu_app import compat
 from ipu_app.__main__ import main
-from ipu_app.inference.trained import TrainedModel, load_model_file, load_trained
+from ipu_app.inference.trained import ModelFile, TrainedModel, load_model_file, load_trained
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.spec import make_spec
 from ipu_app.training.checkpoint import find_checkpoints
