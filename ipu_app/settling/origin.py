@@ -34,8 +34,8 @@ class Origin:
 
     ``settings`` are those that the file of weights brought with it, for the first lines of the run;
     ``notes`` what is to be said of it; ``ema`` whether of its weights the averaged ones are taken (None:
-    where there are any). ``earlier`` is what ``read_earlier`` found of the run that is continued or built on. With
-    ``fresh_optimizer`` a resumed run may leave the optimiser's state behind.
+    where there are any). ``earlier`` is what ``read_earlier`` found of the run that is continued or built on.
+    With ``fresh_optimizer`` a resumed run may leave the optimiser's state behind.
     """
 
     resume: Optional[Path] = None
