@@ -10,7 +10,8 @@ import signal
 import sys
 from typing import List, Optional, Sequence, TextIO
 
-from ipu_app.errors import RunFailed, RunStopped
+from ipu_app.cli.terminal import make_patient
+from ipu_app.errors import RunFailed, RunStopped, explained
 
 # verb -> what it does; the module is ipu_app.cli.<verb>
 VERBS = {
@@ -34,13 +35,18 @@ READER_GONE = 141  # what a shell reports of a program that SIGPIPE ended
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one verb; bad input ends with one line on standard error and exit code 2."""
+    if argv is None:
+        make_patient()
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except (ValueError, *WRONG_PATHS) as error:
         print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
         return 2
-    except RunFailed as error:
-        print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
+    except RuntimeError as error:
+        line = _one_line(error) if isinstance(error, RunFailed) else explained(error)
+        if not line:
+            raise
+        print(f"ipu_app: error: {line}", file=sys.stderr)
         return 1
     except ConnectionError as error:  # another process of the job is gone, or who reads our output (`| head`)
         if isinstance(error, BrokenPipeError) and _silence_unread_output():

@@ -15,6 +15,7 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from ipu_app.config.checks import MOST_NAME_BYTES
 from ipu_app.config.convert import to_plain
 from ipu_app.config.kinds import DEVICES, SOURCES, kind_of
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
@@ -346,4 +347,5 @@ def run_name(config: RunConfig) -> str:
         return config.name
     data = Path(str(config.data.source)).name if config.data.source else "digits"
     name = f"{config.model.name}-g{config.model.group_size}-{config.model.norm}-{data}"
-    return re.sub(r"[^\w.=+]+", "-", name)  # lists of shards have braces and colons in them
+    name = re.sub(r"[^\w.=+]+", "-", name)  # lists of shards have braces and colons in them
+    return name.encode("utf-8")[:MOST_NAME_BYTES].decode("utf-8", "ignore")

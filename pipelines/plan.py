@@ -6,11 +6,11 @@ torch or PopTorch: ``ipu_app.runtime`` turns it into blocks and options, ``pipel
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
+from pipelines.door import BadFile, flag, list_of, read_json, record, text, to_json, whole
 from pipelines.geometry import BatchGeometry
 
 SCHEDULES = ("grouped", "interleaved", "sequential")
@@ -163,19 +163,34 @@ class SavedPlan:
                 raise ValueError(f"plan.model.{name}={planned!r}: the plan is not for {name}={value!r}")
 
 
+_NAME = text(200)
+_FACTORS = {item.name: whole(1, 10**6) for item in fields(BatchGeometry)}
+_MODEL = {
+    "name": _NAME,
+    "group_size": whole(1, 10**5),
+    "norm": _NAME,
+    "resolution": whole(8, 10**4),
+    "precision": _NAME,
+}
+_PLAN = record(
+    {"stages": list_of(record({"first": _NAME, "ipu": whole(0, 10**4)}), 10**4)},
+    {"schedule": _NAME, "recompute": flag()},
+)
+PLAN_FILE = record({}, {"plan": _PLAN, "geometry": record({}, _FACTORS), "model": record({}, _MODEL)})
+
+
 def save_plan(path: Path, saved: SavedPlan) -> None:
     """Write a plan as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(saved.to_dict(), indent=2) + "\n", encoding="utf-8")
+    path.write_text(to_json(saved.to_dict(), indent=2) + "\n", encoding="utf-8")
 
 
 def load_saved_plan(path: Path) -> SavedPlan:
     """Read a plan; FileNotFoundError if there is none, ValueError naming what is wrong with it."""
     try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-        return SavedPlan.from_dict(_mapping("plan file", data))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"plan={str(path)!r}: not a plan that `plan --save` wrote: {error}") from error
+        return SavedPlan.from_dict(read_json(path, PLAN_FILE))
+    except BadFile as error:
+        raise BadFile(f"plan={error}; not a plan that `plan --save` wrote") from None
     except (KeyError, TypeError) as error:
         raise ValueError(f"plan={str(path)!r}: not a plan that `plan --save` wrote: {error!r}") from error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Iterable, Mapping, Optional
 
 from pipelines.cost.layers import LayerSpec, LayerTable
+from pipelines.door import read_json
 
 FORMAT = 1
 
@@ -38,7 +39,7 @@ def table_key(facts: Mapping[str, Any], sources: Iterable[Path]) -> str:
 def read_table(folder: Path, key: str) -> Optional[LayerTable]:
     """Return the cached table, or None where there is none that can be read whole."""
     try:
-        stored = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
+        stored = read_json(folder / f"{key}.json")
         if stored["digest"] != _digest(stored["layers"]):
             return None
         return tuple(LayerSpec.from_dict(row) for row in stored["layers"])

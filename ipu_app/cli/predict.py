@@ -48,10 +48,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_json(found: Iterable[Prediction]) -> int:
-    import json
+    from pipelines.door import to_json
 
     results = list(found)
-    print(json.dumps([result.to_dict() for result in results], indent=2))
+    print(to_json([result.to_dict() for result in results], indent=2))
     return 0 if any(result.top for result in results) else 1
 
 

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     for resolution in args.res or ():
         if resolution < 32:
             raise ValueError(f"res={resolution}: must be 32 or more")
-    from ipu_app.inference.validate import note_lines, validate_run
+    from ipu_app.inference.validate import note_lines, speaks_here, validate_run
 
     results = validate_run(
         Path(args.run),
@@ -38,10 +38,12 @@ def run(args: argparse.Namespace) -> int:
         overrides=_overrides(args),
         averaged=not args.raw,
     )
+    if not speaks_here():
+        return 0
     if args.json:
-        import json
+        from pipelines.door import to_json
 
-        print(json.dumps([result.to_dict() for result in results], indent=2))
+        print(to_json([result.to_dict() for result in results], indent=2))
         return 0
     print(f"device: {results[0].device}")
     for result in results:

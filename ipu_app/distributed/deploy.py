@@ -167,9 +167,22 @@ def _sbatch_options(launcher: str, job: Job, num_hosts: int, cluster: ClusterOpt
         options.append(f"nodelist={','.join(job.hosts)}")
     if launcher == "poprun":
         options.append(f"ipus={job.num_ipus}")
+    elif _wants_gpus(job):
+        options.append(f"gpus-per-node={-(-job.instances // num_hosts)}")
     if cluster.queue is not None:
         options.append(f"partition={cluster.queue}")
     return options
+
+
+def _wants_gpus(job: Job) -> bool:
+    """Whether the program runs on CUDA, as its words say: a GPU for each instance."""
+    words = [word.strip("'\"") for word in job.python_arguments()]
+    pairs = list(zip(words, words[1:]))
+    return (
+        ("--device", "cuda") in pairs
+        or "--device=cuda" in words
+        or any(word.endswith("device.kind=cuda") for word in words)
+    )
 
 
 def _host_lines() -> List[str]:

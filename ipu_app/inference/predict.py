@@ -16,13 +16,15 @@ from ipu_app.config.load import load_config
 from ipu_app.config.schema import DEVICES, PhaseConfig
 from ipu_app.data import transforms
 from ipu_app.data.decode import choose_decoder, open_image
+from ipu_app.data.litter import is_hidden
 from ipu_app.data.pixel_ops import choose_pixel_ops
-from ipu_app.data.source import UnreadableImageError
+from ipu_app.data.source import MOST_IMAGE_BYTES, UnreadableImageError
+from ipu_app.data.suffixes import IMAGE_SUFFIXES, is_image_name
 from ipu_app.inference.trained import ModelFile, TrainedModel
 from ipu_app.settling.origin import run_dir_of
+from pipelines.door import BadFile, read_bytes, read_text, shown
 from pipelines.geometry import BatchGeometry
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 LIST_SUFFIX = ".txt"
 _TORCH_BATCH = 32
 
@@ -58,13 +60,14 @@ def find_images(arguments: Sequence[str]) -> List[Path]:
     for argument in arguments:
         path = Path(argument)
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in IMAGE_SUFFIXES]
+            inside = [p for p in sorted(path.rglob("*")) if is_image_name(p.name)]
+            inside = [p for p in inside if not is_hidden(str(p.relative_to(path)))]
             if not inside:
                 raise ValueError(f"image={path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
             found += inside
         elif path.suffix.lower() == LIST_SUFFIX and path.is_file():
             found += _listed(path)
-        elif path.is_file():
+        elif path.exists():
             found.append(path)
         else:
             raise ValueError(f"image={path}: no such file or folder")
@@ -73,9 +76,9 @@ def find_images(arguments: Sequence[str]) -> List[Path]:
 
 def _listed(path: Path) -> List[Path]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"image={path}: not a list of paths in UTF-8 text") from error
+        lines = read_text(path).splitlines()
+    except BadFile as error:
+        raise BadFile(f"image={shown(path)}: not a list of paths in UTF-8 text ({error})") from None
     found = [path.parent / line.strip() for line in lines if line.strip()]
     if not found:
         raise ValueError(f"image={path}: no paths in this list")
@@ -168,9 +171,11 @@ def _classify(
 def _read(path: Path, file: ModelFile, resolution: int) -> Any:
     """Return the image as a uint8 tensor (3, resolution, resolution), or a text: why it can not be read."""
     try:
-        image = open_image(path.read_bytes(), choose_decoder("auto"))
+        image = open_image(read_bytes(path, limit=MOST_IMAGE_BYTES), choose_decoder("auto"))
         return transforms.evaluate(image, resolution, file.shorter_side(resolution), ops=choose_pixel_ops())
     except UnreadableImageError as error:
         return re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or "not an image"
     except OSError as error:
         return error.strerror or type(error).__name__
+    except ValueError as error:  # no file, or a line of a list that is no path
+        return shown(error)

@@ -94,6 +94,11 @@ def _with_warning(validation: Validation, spec: EfficientNetSpec, trained_at: in
     return replace(validation, notes=(*validation.notes, *warnings))
 
 
+def speaks_here() -> bool:
+    """Tell whether this is the process of a job that speaks for all of them."""
+    return detect_world(read_environ()).rank == 0
+
+
 def note_lines(found: Sequence[Validation]) -> List[str]:
     """Return what is to be noted of several validations, each thing once."""
     return list(dict.fromkeys(note for validation in found for note in validation.notes))

@@ -44,7 +44,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file beside and move it into place once it is on the disk: a reader never sees half of it."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("w", encoding="utf-8") as file:
+        with draft.open("w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -46,7 +46,7 @@ def write_report(run_dir: RunDir) -> None:
         "<h2>Configuration</h2>",
         f"<pre>{html.escape(run_dir.config.read_text(encoding='utf-8'))}</pre>",
     ]
-    run_dir.report.write_text(page(name, parts), encoding="utf-8")
+    run_dir.report.write_text(page(name, parts), encoding="utf-8", errors="backslashreplace")
 
 
 def _key_figures(summary: Mapping[str, Any]) -> Iterable[Tuple[str, str]]:

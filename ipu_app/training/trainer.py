@@ -374,7 +374,10 @@ def evaluate(
     meter = meter or EvalMeter()
     for batch in loader:
         meter.add(runtime.eval_batch(batch))
-    return eval_means(comm.all_sum(meter.sums()))
+    means = eval_means(comm.all_sum(meter.sums()))
+    if not means["samples"]:
+        raise RunFailed("validation: none of its images can be read; see data.source")
+    return means
 
 
 def _is_validated(session: PhaseSession, progress: Progress) -> bool:

@@ -51,13 +51,13 @@ def change(path, *keys, value):
         (("version",), 2, "plan.version=2: this program reads version 1"),
         (("extra",), 1, "plan file: unknown key 'extra'"),
         (("geometry",), None, "plan file: missing key 'geometry'"),
-        (("geometry", "micro_batch"), 0, "micro_batch=0: must be a whole number"),
+        (("geometry", "micro_batch"), 0, "micro_batch: must be a whole number from 1"),
         (("geometry", "batch"), 3, "plan.geometry: unknown key 'batch'"),
         (("model", "norm"), None, "plan.model: missing key 'norm'"),
         (("plan", "schedule"), "zigzag", "plan.schedule='zigzag'"),
-        (("plan", "stages"), None, "plan: missing key 'stages'"),
+        (("plan", "stages"), None, "plan.stages: is missing"),
         (("plan", "stages"), 3, "not a plan that"),
-        (("plan",), [], "plan.plan: must be an object"),
+        (("plan",), [], "plan: must be an object, and is a list"),
     ],
 )
 def test_what_is_wrong_with_a_plan_file_is_named(tmp_path, keys, value, message):
