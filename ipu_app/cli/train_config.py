@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence
 
 from ipu_app.cli.train_flags import FLAGS, SWITCHES
+from ipu_app.cli.train_init import init_needs, init_overrides
 from ipu_app.config.asked import Asked, asked_keys, sets_batch
 from ipu_app.config.kinds import NORMS
 from ipu_app.config.load import (
@@ -23,7 +24,6 @@ from ipu_app.settling.phase_estimates import configured_spec
 
 if TYPE_CHECKING:
     from ipu_app.settling.settle import Request
-    from ipu_app.settling.weights_file import Needs
 
 FINETUNE = "finetune"  # the phase that configs/bases/half.yaml and configs/finetune.yaml describe
 FINETUNE_BATCH = 64  # about the global batch with other people's weights, see configs/finetune.yaml
@@ -35,7 +35,7 @@ SMOKE_STEPS = 4  # weight updates of a miniature: the first is at a learning rat
 def config_from_args(args: argparse.Namespace) -> RunConfig:
     """Return the configuration that the command line describes."""
     _refuse_contradictions(args)
-    brought = init_overrides(args)
+    brought = init_overrides(args, given_overrides(args))
     path = config_path(args, brought)
     typed = typed_overrides(args)
     own_defaults = _finetune_plan(args, path, brought)
@@ -72,14 +72,14 @@ def request_from_args(args: argparse.Namespace) -> Request:
     from ipu_app.settling.origin import EarlierRun, Origin
     from ipu_app.settling.settle import Request
 
-    config, needs = config_from_args(args), init_needs(args)
+    config, needs = config_from_args(args), init_needs(args, given_overrides(args))
     classes = needs.classes if needs and not args.reset_head else ()
     origin = Origin(
         resume=Path(args.resume) if args.resume else None,
         from_run=Path(args.from_run) if args.from_run else None,
         init=Path(args.init) if args.init else None,
         reset_head=args.reset_head,
-        settings=tuple(init_overrides(args)),
+        settings=tuple(init_overrides(args, given_overrides(args))),
         fresh_optimizer=args.fresh_optimizer,
         notes=needs.notes if needs else (),
         ema=None if args.ema is None else args.ema == "yes",
@@ -171,26 +171,6 @@ def given_overrides(args: argparse.Namespace) -> List[str]:
 def typed_overrides(args: argparse.Namespace) -> List[str]:
     """Return what flags and ``--set`` say, as ``key=value``."""
     return [*_flag_overrides(args), *args.set]
-
-
-def init_overrides(args: argparse.Namespace) -> List[str]:
-    """Return what the weights of ``--init`` demand of the model and the user has not said."""
-    needs = init_needs(args)
-    if needs is None:
-        return []
-    from ipu_app.settling.weights_file import missing_overrides
-
-    return missing_overrides(needs.settings, given_overrides(args))
-
-
-def init_needs(args: argparse.Namespace) -> Optional[Needs]:
-    """Return what the weights of ``--init`` need, if there are any."""
-    if not args.init:
-        return None
-    from ipu_app.settling.weights_file import file_needs
-
-    ema = None if args.ema is None else args.ema == "yes"
-    return file_needs(Path(args.init), given_overrides(args), ema=ema)
 
 
 def replicas_for(config: RunConfig, ipus: int, phase_name: Optional[str] = None) -> str:
