@@ -60,7 +60,7 @@ help:  ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables (default):"
-	@echo "  MODEL   b0..b7 or cifar (b0)          GROUP   channels per convolution group: 1, 4, 8, 16, 32, 64 (16)"
+	@echo "  MODEL   b0..b7, v2-b0..b3, v2-s..xl (b0)  GROUP   channels per convolution group: 1, 4, 8, 16, 32, 64 (16)"
 	@echo "  NORM    bn gn ln ln_pn gn_pn (ln_pn)  RES     image resolution in pixels (the model's, or the demo's)"
 	@echo "  DATA    images: a folder, shards, ...  IPUS   IPUs of the whole job (from the configuration)"
 	@echo "  EPOCHS  epochs of the first phase     CONFIG  a YAML file, see configs/"

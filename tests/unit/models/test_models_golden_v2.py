@@ -10,8 +10,9 @@ import pytest
 import torch
 from models_golden import arrays, document, our_name, recipe_input, recipe_state, tensor
 
+from ipu_app.models.blocks import FusedMBConv
 from ipu_app.models.counts import count_multiply_adds, count_parameters
-from ipu_app.models.efficientnet import BLOCKS, EfficientNet
+from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
 from ipu_app.models.spec import make_spec
 
@@ -70,7 +71,7 @@ def fused_block(file, norm):
     spec = replace(make_spec("v2-s" if file == "v2_fused_ratio1" else "v2-b0", norm=norm), drop_connect=0.0)
     name = {"v2_fused_ratio1": "block1a", "v2_fused_stride2": "block2a", "v2_fused_skip": "block2b"}[file]
     block = next(block for block in block_specs(spec) if block.name == name)
-    module = BLOCKS[block.kind](spec, block).double()
+    module = FusedMBConv(spec, block).double()
     golden = arrays(file)
     state = recipe_state(json.loads(str(golden[f"{norm}/shapes"])), seed=5)
     prefix = f"blocks.{name}."
