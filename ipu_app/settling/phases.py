@@ -140,8 +140,9 @@ def describe_model(spec: EfficientNetSpec, resolution: int) -> str:
     """Return one line on the network: what it is, parameters, multiply-adds."""
     parameters = sum(count_parameters(spec).values())
     multiply_adds = sum(count_multiply_adds(spec, resolution).values())
+    title = f"EfficientNet{'' if spec.name.startswith('v2-') else '-'}{spec.name.upper()}"
     return (
-        f"EfficientNet-{spec.name.upper()}, group size {spec.group_size}, expand ratio "
+        f"{title}, group size {spec.group_size}, expand ratio "
         f"{spec.expand_ratio:g}, norm {spec.norm}, {resolution} px, {counted(spec.num_classes, 'class')}: "
         f"{parameters / 1e6:.2f} M parameters, {multiply_adds / 1e6:.1f} M multiply-adds an image forward"
     )
