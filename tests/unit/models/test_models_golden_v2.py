@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from ipu_app.models.blocks import FusedMBConv
 from models_golden import arrays, document, our_name, recipe_input, recipe_state, tensor
 
+from ipu_app.models.blocks import FusedMBConv
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
