@@ -56,12 +56,12 @@ def _printer(
     layout: Dict[str, Any], brackets: Dict[int, str], separator: str
 ) -> Callable[[str, Tensor], None]:
     def show(title: str, tensor: Tensor) -> None:
-        before = dict(vars(torch._tensor_str.PRINT_OPTS))
+        before = {key: getattr(torch._tensor_str.PRINT_OPTS, key) for key in layout}
         torch.set_printoptions(**layout)
         try:
             text = str(tensor.detach().tolist() if tensor.dim() == 0 else _values(tensor))
         finally:
-            torch.set_printoptions(**{key: before[key] for key in layout})
+            torch.set_printoptions(**before)
         text = text.replace(", ", separator).translate(brackets)
         sys.stderr.write(f"{title}: {text}\n" if title else f"{text}\n")
         sys.stderr.flush()

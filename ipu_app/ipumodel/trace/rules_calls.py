@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional, Tuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
@@ -132,13 +132,15 @@ def _cast(tensor: Any, dtype: torch.dtype) -> Any:
 def _linear(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
     """Operands of different types, by the way that torch 2.0.1 takes on PopTorch's tensors: rows with a bias
     are an addmm, which wants one type; all else is a product of the input's type and a bias added in place.
+    A Linear that is the whole model counts among the latter: published examples of PopTorch give it the
+    input's type, and no addmm of a larger model hides behind it.
     """
     source, weight, bias = (
         _argument(args, kwargs, i, key) for i, key in enumerate(("input", "weight", "bias"))
     )
     if not tracer.is_traced(source) or len({t.dtype for t in (source, weight, bias) if t is not None}) == 1:
         return func(*args, **kwargs)
-    if bias is not None and source.dim() in (2, 3):
+    if bias is not None and source.dim() in (2, 3) and not isinstance(tracer.model, nn.Linear):
         type_rules.check_addmm(tracer, (bias, source, weight))
     product = func(source, _cast(weight, source.dtype))
     return product if bias is None else product.add_(bias)
@@ -157,6 +159,14 @@ def _power(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
         base, exponent = exponent, base
     if tracer.is_traced(exponent) and not isinstance(base, Tensor):
         return torch.ops.aten.pow.Scalar(base, exponent)
+    return func(*args, **kwargs)
+
+
+def _into_out(tracer: Tracer, func: Any, args: Args, kwargs: Kwargs) -> Any:
+    """A reduction into a tensor of another type works in that type."""
+    target = kwargs.get("out")
+    if tracer.is_traced(target) and kwargs.get("dtype") is None:
+        kwargs = {**kwargs, "dtype": target.dtype}
     return func(*args, **kwargs)
 
 
@@ -210,6 +220,7 @@ _RULES: Dict[str, Callable[[Tracer, Any, Args, Kwargs], Any]] = {
     **dict.fromkeys(_CONVOLUTIONS, _convolution),
     **dict.fromkeys(("pow", "__rpow__", "__pow__"), _power),
     **dict.fromkeys((f"max_pool{n}d_with_indices" for n in (1, 2, 3)), _pool_with_indices),
+    **dict.fromkeys(("cumsum", "cumprod", "sum", "prod"), _into_out),
     "ipu": _to_ipu,
     "linear": _linear,
     "prelu": _prelu,

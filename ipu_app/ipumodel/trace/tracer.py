@@ -40,6 +40,7 @@ class Tracer:
         self, model: nn.Module, strategy: Any, *, training: bool, has_strided_groups: bool = False
     ) -> None:
         self.has_strided_groups = has_strided_groups
+        self.model = model
         self.graph = Graph()
         self.training = training
         self.blocks = BlockTracker(strategy)
