@@ -15,10 +15,10 @@ from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from ipu_app.config.checks import MOST_NAME_BYTES
 from ipu_app.config.convert import to_plain
 from ipu_app.config.kinds import DEVICES, SOURCES, kind_of
 from ipu_app.config.schema import DataConfig, DeviceConfig, PhaseConfig, RunConfig
+from ipu_app.config.value_checks import MOST_NAME_BYTES
 from ipu_app.data import augmenting
 from ipu_app.data.access import Access
 from ipu_app.data.datasets import ImageDataset, open_dataset

@@ -16,7 +16,7 @@ from pipelines.cost.cycles import FITTED, Calibration, LayerWork, layer_work
 from pipelines.cost.hardware import IpuTarget
 from pipelines.cost.layers import LayerSpec, sub_block_starts
 from pipelines.cost.memory import StoragePolicy, input_bytes, kept_elements
-from pipelines.partition import Chain, Cuts
+from pipelines.cuts import Chain, Cuts
 from pipelines.schedule import grouped_seconds, stash_depth
 
 Table = List[List[float]]

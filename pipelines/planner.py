@@ -17,9 +17,9 @@ from pipelines.cost import constants
 from pipelines.cost.hardware import MAX_IPUS, IpuTarget, allreduce_bytes_per_s, check_num_ipus
 from pipelines.cost.layers import LayerSpec
 from pipelines.cost.memory import OFFLOAD_TRAFFIC_BYTES, Rejection, StoragePolicy
+from pipelines.cuts import Cuts, trade_offs
 from pipelines.estimate import StepEstimate, estimate_plan
 from pipelines.geometry import BatchGeometry
-from pipelines.partition import Cuts, trade_offs
 from pipelines.plan import PipelinePlan
 from pipelines.refine import refine
 

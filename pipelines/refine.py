@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Callable, Iterable, List, Sequence, Tuple
 
-from pipelines.partition import Chain, Cuts
+from pipelines.cuts import Chain, Cuts
 
 Seconds = Callable[[Cuts], float]
 

@@ -12,10 +12,10 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from ipu_app.cli.plan_view import print_table
 from ipu_app.cli.planning import PlanReport, PlanRequest
 from ipu_app.config.augment import AugmentConfig
-from ipu_app.config.checks import at_least
 from ipu_app.config.load import load_config, recipe_path
 from ipu_app.config.phase_stages import phase_stages
 from ipu_app.config.schema import ModelConfig, PhaseConfig, RunConfig
+from ipu_app.config.value_checks import at_least
 from ipu_app.models.layer_table import load_layer_table
 from ipu_app.models.spec import EfficientNetSpec
 from ipu_app.settling.phase_estimates import configured_spec, resolutions_of

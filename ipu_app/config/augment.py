@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Optional
 
-from ipu_app.config.checks import at_least, between, one_of
+from ipu_app.config.value_checks import at_least, between, one_of
 
 PREPROCESSINGS = ("train", "eval")
 MIXINGS = ("published_v1", "v2")

@@ -82,11 +82,11 @@ class BlockKind(Kind):
 
 BLOCKS: Dict[str, BlockKind] = {
     "mbconv": BlockKind(
-        "inverted bottleneck", "ipu_app.models.blocks:MBConv", layout="ipu_app.models.layout:mbconv"
+        "inverted bottleneck", "ipu_app.models.network_parts:MBConv", layout="ipu_app.models.layout:mbconv"
     ),
     "fused": BlockKind(
         "a dense convolution for expansion and spatial convolution",
-        "ipu_app.models.blocks:FusedMBConv",
+        "ipu_app.models.network_parts:FusedMBConv",
         layout="ipu_app.models.layout:fused",
     ),
 }

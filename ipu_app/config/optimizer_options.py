@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from ipu_app.config.checks import at_least, between, one_of
 from ipu_app.config.kinds import OPTIMIZERS
+from ipu_app.config.value_checks import at_least, between, one_of
 
 DECAY_RULES = ("published_v1", "kernels")
 

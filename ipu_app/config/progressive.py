@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import MOST_MAGNITUDE
-from ipu_app.config.checks import at_least, between, one_of
+from ipu_app.config.value_checks import at_least, between, one_of
 
 RULES = ("off", "paper", "released")
 FIRST_RESOLUTION = 128

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 from ipu_app.config.augment import AugmentConfig
-from ipu_app.config.checks import at_least, between, file_name, one_of
 from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES
 from ipu_app.config.kinds import DEVICES as KINDS_OF_DEVICE
 from ipu_app.config.optimizer_options import OptimizerConfig
 from ipu_app.config.progressive import ProgressiveConfig
+from ipu_app.config.value_checks import at_least, between, file_name, one_of
 
 DEVICES = ("auto", *KINDS_OF_DEVICE)
 PRECISIONS = ("16.16", "16.32", "32.32")

@@ -17,8 +17,8 @@ from torch import Tensor
 from ipu_app import compat
 from ipu_app.inference.trained import TrainedModel
 from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.foreign_weights import MODULE_NAMES, export_weights
 from ipu_app.models.train_graph import LogitsGraph
-from ipu_app.models.weights import MODULE_NAMES, export_weights
 from ipu_app.training.checkpoint import save_tensors
 from ipu_app.training.rundir import write_json
 

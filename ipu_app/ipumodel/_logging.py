@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any, Union
 
-from .environment import LOG_LEVELS, log_level
+from .variables import LOG_LEVELS, log_level
 
 #: numbers that setLogLevel takes for names: PopTorch's own, which has none for 5
 _BY_NUMBER = {0: "TRACE", 1: "DEBUG", 2: "INFO", 3: "WARN", 4: "ERR", 6: "OFF"}

@@ -6,8 +6,8 @@ from __future__ import annotations
 from ._errors import cpp_error
 from ._logging import logger
 from .enums import ConnectionType
-from .environment import ipu_model_requested
 from .options import Options
+from .variables import ipu_model_requested
 
 #: what useOfflineIpuTarget can compile for: Mk1, Mk2, Bow
 TARGET_VERSIONS = (1, 2, 21)

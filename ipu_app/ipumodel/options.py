@@ -12,7 +12,6 @@ from ._errors import ConfigFileError as ConfigFileError
 from ._logging import logger
 from ._options_impl import OptionsDict
 from .enums import CommGroupType, ConnectionType, OutputMode, SyncPattern
-from .environment import cache_directory, default_options
 from .settings import options_file
 from .settings.options_groups import (
     TensorLocationSettings as TensorLocationSettings,
@@ -34,6 +33,7 @@ from .strategies import ShardedExecution as ShardedExecution
 from .strategies import Stage as Stage
 from .strategies import _IExecutionStrategy as _IExecutionStrategy
 from .strategies import _IPhasedExecution as _IPhasedExecution
+from .variables import cache_directory, default_options
 
 #: the backend's largest number, which stands for "always"
 _NO_LIMIT = (1 << 64) - 1

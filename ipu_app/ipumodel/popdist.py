@@ -10,10 +10,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any, Callable, Iterable, NoReturn
 
-from .environment import integer as _integer
-from .environment import is_set as _is_set
 from .options import Options as _Options
 from .settings.options_groups import _DistributedOptions
+from .variables import integer as _integer
+from .variables import is_set as _is_set
 
 
 def isPopdistEnvSet() -> bool:

@@ -8,7 +8,7 @@ POPTORCH_SIMULATOR_MODE chooses one of the two.
 
 from __future__ import annotations
 
-from .environment import simulator_mode
+from .variables import simulator_mode
 
 
 def is_strict() -> bool:

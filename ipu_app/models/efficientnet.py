@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from ipu_app.config.kinds import BLOCKS
-from ipu_app.models.blocks import ConvNormAct, Top
 from ipu_app.models.init import init_weights
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.network_parts import ConvNormAct, Top
 from ipu_app.models.network_spec import EfficientNetSpec
 from ipu_app.models.proxy import ProxyActivation, shared_moments
 

@@ -10,7 +10,7 @@ import torch
 
 from ipu_app.settling.settle import SettledRun
 from ipu_app.training.plots import plot_curves
-from ipu_app.training.report import worst_classes, write_report
+from ipu_app.training.run_report import worst_classes, write_report
 from ipu_app.training.rundir import RunDir, write_json
 from ipu_app.training.sinks import Row, read_rows
 from ipu_app.training.trainer import RunSummary

@@ -11,8 +11,8 @@ from torch import Tensor
 from ipu_app.config.schema import ModelConfig
 from ipu_app.models.choices import departures
 from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.foreign_weights import families_of, identify_weights, load_weights, published_spec
 from ipu_app.models.spec import EfficientNetSpec
-from ipu_app.models.weights import families_of, identify_weights, load_weights, published_spec
 from ipu_app.runtime.base import Weights
 from ipu_app.settling.state_dicts import read_state_dict
 from ipu_app.settling.weights_family import Description, describe_file

@@ -37,8 +37,6 @@ ROOMS = {
     "benchmarks": {"evidence", "measure", "published", "report", "scaling"},
     "pipelines": {"cost"},
 }
-# the simulator is a package of its own in all but place, and names its files by PopTorch's words
-TWICE = {"blocks", "checks", "environment", "partition", "report", "weights"}
 
 
 def modules(package: str) -> Dict[str, Path]:
@@ -185,7 +183,7 @@ def test_no_two_files_have_one_name() -> None:
         if not path.stem.startswith("__") and path.parent != ROOT / "ipu_app" / "cli"
     )
     twice = sorted(name for name, count in names.items() if count > 1)
-    assert set(twice) <= TWICE
+    assert twice == []
 
 
 @pytest.mark.parametrize("package", PACKAGES)

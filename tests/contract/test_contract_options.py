@@ -371,7 +371,7 @@ def test_there_is_no_ipu_hardware() -> None:
 
 def test_unknown_log_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from ipu_app import ipumodel
-    from ipu_app.ipumodel import environment
+    from ipu_app.ipumodel import variables as environment
 
     monkeypatch.setenv("POPTORCH_LOG_LEVEL", "LOUD")
     with pytest.raises(ipumodel.Error, match="LOUD"):
@@ -381,4 +381,4 @@ def test_unknown_log_level_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_only_one_module_of_the_simulator_reads_the_environment() -> None:
     folder = Path(sys.modules["ipu_app"].__file__ or "").parent / "ipumodel"
     readers = [path.name for path in folder.rglob("*.py") if "os.environ" in path.read_text(encoding="utf-8")]
-    assert readers == ["environment.py"]
+    assert readers == ["variables.py"]

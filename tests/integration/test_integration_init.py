@@ -12,7 +12,7 @@ from integration_images import ImagesRun
 from ipu_app.__main__ import main
 from ipu_app.config.load import load_config
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.weights import MODULE_NAMES, export_weights, identify_weights, published_spec
+from ipu_app.models.foreign_weights import MODULE_NAMES, export_weights, identify_weights, published_spec
 from ipu_app.settling.state_dicts import read_state_dict
 from ipu_app.settling.weights_file import file_needs
 from ipu_app.training.checkpoint import find_checkpoints, load_weights

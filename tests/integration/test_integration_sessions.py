@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, List
 
 import pytest
 from integration_images import make_images
@@ -12,6 +13,8 @@ from integration_sessions import open_session
 
 from ipu_app.__main__ import main
 from ipu_app.config.load import load_config
+from ipu_app.config.schema import PhaseConfig, RunConfig
+from ipu_app.runs import job
 
 
 @pytest.mark.parametrize("device", ["cpu", "ipu"])
@@ -54,3 +57,26 @@ def test_a_dry_run_says_what_the_run_says_and_leaves_nothing(
     ends = ("phase ", "dry run: ")
     kept = [line for line in said if not line.startswith(ends)]
     assert ran[: len(kept)] == kept
+
+
+def test_nobody_changes_a_configuration_after_it_was_settled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is made from then on, whatever the phases, the evaluation and the records do."""
+    seen: List[str] = []
+    settle = job.settle_with_images
+
+    def settled(*words: Any) -> Any:
+        found = settle(*words)
+        seen.append("settled")
+        return found
+
+    monkeypatch.setattr(job, "settle_with_images", settled)
+    for section in (RunConfig, PhaseConfig):
+        check = section.__post_init__
+        monkeypatch.setattr(
+            section, "__post_init__", lambda self, check=check: (seen.append("made"), check(self))[1]
+        )
+    words = [*DEMO, "--set", "evaluate.resolutions=[32,64]", "--set", f"runs_dir={tmp_path}"]
+    assert main(["train", *words]) == 0
+    assert "made" in seen and seen[-1] == "settled" and seen.count("settled") == 1

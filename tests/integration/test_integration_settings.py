@@ -19,7 +19,7 @@ from ipu_app.cli.train_config import asked_from_args, config_from_args
 from ipu_app.config.load import load_config
 from ipu_app.config.schema import RunConfig
 from ipu_app.models.efficientnet import EfficientNet
-from ipu_app.models.weights import export_weights, published_spec
+from ipu_app.models.foreign_weights import export_weights, published_spec
 from ipu_app.training.checkpoint import find_checkpoints, load_weights
 from ipu_app.training.sinks import read_rows
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from ipu_app.__main__ import main
 from ipu_app.runs.host_rate import host_lines
-from ipu_app.training.report import worst_classes
+from ipu_app.training.run_report import worst_classes
 from ipu_app.training.tracking import has_wandb_key, row_values
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -9,7 +9,7 @@ import torch
 from .._logging import logger
 from .._options_impl import OptionsDict
 from ..enums import HalfFloatCastingBehavior, MeanReductionStrategy, ReductionType
-from ..environment import integer
+from ..variables import integer
 from .popart import _PopartOptions
 
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ipu_app.models.blocks import FusedMBConv
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.layout import block_name, block_specs, sub_block_names
+from ipu_app.models.network_parts import FusedMBConv
 from ipu_app.models.spec import EfficientNetSpec, make_spec
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from models_golden import arrays, document, our_name, recipe_input, recipe_state, tensor
 
-from ipu_app.models.blocks import MBConv, same_padding
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.layout import BlockSpec, ConvSpec, block_specs, stem_conv, sub_block_names, top_conv
+from ipu_app.models.network_parts import MBConv, same_padding
 from ipu_app.models.proxy import make_activation
 from ipu_app.models.spec import make_spec
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from models_golden import arrays, document, our_name, recipe_input, recipe_state, tensor
 
-from ipu_app.models.blocks import FusedMBConv
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.layout import block_specs, stem_conv, top_conv
+from ipu_app.models.network_parts import FusedMBConv
 from ipu_app.models.spec import make_spec
 
 NETWORKS = document("v2_networks")

@@ -10,10 +10,10 @@ import pytest
 import torch
 from models_golden import arrays, our_name
 
-from ipu_app.models.blocks import Conv, MBConv, drop_connect_factor, global_mean
 from ipu_app.models.efficientnet import EfficientNet
 from ipu_app.models.init import TRUNCATED_STD
 from ipu_app.models.layout import ConvSpec, block_specs, sub_block_names
+from ipu_app.models.network_parts import Conv, MBConv, drop_connect_factor, global_mean
 from ipu_app.models.proxy import make_activation
 from ipu_app.models.spec import NORM_NAMES, make_spec
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ipu_app.models.efficientnet import EfficientNet
+from ipu_app.models.foreign_weights import export_weights, identify_weights, load_weights, published_spec
 from ipu_app.models.spec import make_spec
-from ipu_app.models.weights import export_weights, identify_weights, load_weights, published_spec
 
 LARGE = [pytest.param(f"b{size}", marks=pytest.mark.slow) for size in range(2, 8)]
 SIZES = ["b0", "b1", *LARGE]

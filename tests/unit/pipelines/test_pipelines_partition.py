@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from pipelines.partition import Chain, best_partition, least_first, least_second, trade_offs
+from pipelines.cuts import Chain, best_partition, least_first, least_second, trade_offs
 from pipelines.refine import move_cuts, refine, suffix_bottlenecks
 from pipelines.schedule import grouped_seconds
 

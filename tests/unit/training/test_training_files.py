@@ -16,7 +16,7 @@ from PIL import Image
 
 from ipu_app.training.checkpoint import save_checkpoint, save_tensors
 from ipu_app.training.plots import curve_panels
-from ipu_app.training.report import describe_start, write_report
+from ipu_app.training.run_report import describe_start, write_report
 from ipu_app.training.rundir import RunDir, write_json
 
 
