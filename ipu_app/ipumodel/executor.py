@@ -39,6 +39,7 @@ from .settings.log import log_options
 from .trace.custom_args import ICustomArgParser, registerCustomArgParser
 from .trace.mutation import mutated_state
 from .trace.report import CompilationReport, make_report
+from .trace.report_log import log_report
 from .trace.tracing import trace
 
 __all__ = [
@@ -175,8 +176,7 @@ class PoplarExecutor(Queries, Files, OptimizerLink, Weights):
         in_place = self._mutated & mutated_state(tracer.graph, by_norms=False)
         self._num_ipus = checks.check_graph(tracer, options, in_place)
         self._report = make_report(tracer, self._num_ipus, batching.replicas)
-        for warning in self._report.warnings:
-            logger.warning("%s", warning)
+        log_report(self._report, options._execution_strategy)
         self._structure = OutputStructure(outputs)
         graph = tracer.graph
         returned = graph.outputs + graph.written_inputs

@@ -8,7 +8,7 @@ from .._errors import cpp_error, py_error
 from .._logging import logger
 from ..device.devices import MAX_IPUS_PER_PROCESS
 from ..enums import ConnectionType, OutputMode
-from ..machine_queries import check_target
+from ..machine_queries import check_target, uses_ipu_model
 from ..trace.tracer import Tracer
 
 
@@ -135,7 +135,8 @@ def _num_ipus(needed: int, options: Any) -> int:
             "replicas, or more processes.",
             "poptorch_cpp_error",
         )
-    if rounded == needed or options.connection_type == ConnectionType.Never:
+    is_emulated = options.connection_type == ConnectionType.Never or uses_ipu_model(options)
+    if rounded == needed or is_emulated:
         return needed  # only attaching to hardware asks for a power of two
     if not options.auto_round_num_ipus:
         raise cpp_error(

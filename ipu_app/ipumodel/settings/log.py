@@ -16,7 +16,6 @@ def log_options(values: Dict[str, Any]) -> None:
     for key, value in values.items():
         for line in _lines(key, value):
             logger.debug("poptorch.Options %s", line)
-    logger.debug("enablePipelining set to value %d", values.get("execution_mode") == 0)
 
 
 def _lines(key: str, value: Any) -> Iterator[str]:
