@@ -19,6 +19,7 @@ from ipu_app.config.schema import RunConfig
 from ipu_app.data.randaugment import argument
 from ipu_app.models.layout import sub_block_names
 from ipu_app.settling.phase_estimates import configured_spec, estimate_phase, memory_problem
+from pipelines.cost.hardware import ipu_target
 
 FILES = sorted((CONFIGS / "recipes_v2").glob("*.yaml"))
 VARIANTS = ("g1-bn", "g16-gn", "g16-ln_pn")
@@ -55,6 +56,7 @@ def test_recipes_are_the_released_training_and_fit_their_pod(path: Path) -> None
     _, size, group, norm, *_ = path.stem.split("-")
     assert (spec.name, f"g{spec.group_size}", spec.norm) == (f"v2-{size}", group, norm)
     assert phase.epochs == 350 and phase.batch.global_batch == 4096
+    assert (phase.averaging, phase.averaging_per) == (0.9999, "update")
     optimizer = make_optimizer_spec(phase)
     assert optimizer.lr == pytest.approx(0.256)
     assert (optimizer.rho, optimizer.decay_rule) == (0.9, "kernels")
@@ -77,7 +79,7 @@ def test_recipes_are_the_released_training_and_fit_their_pod(path: Path) -> None
 def test_a_recipe_fits_by_the_estimate(tmp_path: Path) -> None:
     config = load_config(recipe_path("v2-b0-g16-ln_pn-native"))
     environ = {"XDG_CACHE_HOME": str(tmp_path)}
-    estimate = estimate_phase(config.model, train(config), platform="mk2", environ=environ)
+    estimate = estimate_phase(config.model, train(config), target=ipu_target("mk2"), environ=environ)
     assert memory_problem(estimate) == ""
 
 
