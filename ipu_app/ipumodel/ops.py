@@ -169,7 +169,7 @@ def _refuse_in_training(name: str) -> None:
     tracer = context.current()
     if tracer is not None and tracer.training:
         raise py_error(
-            f"poptorch.{name} is only supported in inference models, not in training (in "
+            f"poptorch.{name}() is only supported in inference models, not in training (in "
             f"'{tracer.paths.current}'). Use torch.where, or unroll the loop in Python."
         )
 
@@ -185,7 +185,7 @@ def _refuse_here(name: str) -> None:
 def for_loop(count: int, body: Callable[..., Any], inputs: List[Tensor]) -> List[Tensor]:
     """Run `body` on its own outputs `count` times (inference only); inputs must be a list (ValueError)."""
     if not isinstance(inputs, list):
-        raise ValueError("poptorch.for_loop expects its inputs as a list")
+        raise ValueError("Object is not list: poptorch.for_loop expects its inputs as a list")
     _refuse_in_training("for_loop")
     values: Any = list(inputs)
     for _ in range(count):

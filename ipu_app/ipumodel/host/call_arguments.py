@@ -108,10 +108,10 @@ class CallArguments:
             if tensor.dtype not in _SUPPORTED:
                 raise py_error(f"Unsupported input type {tensor.dtype}: convert it before the call")
             if tensor.requires_grad:
-                raise py_error(
-                    "An input tensor to an IPU model can not have requires_grad set to True, however input "
-                    f"{position} does: detach it. You can set requires_grad=True from within the model as "
-                    "an alternative."
+                logger.warning(
+                    "Input tensor has requires_grad=True set (input %d). This tensor will be detached: its "
+                    "gradient is not computed.",
+                    position,
                 )
         if not all(tensor.is_contiguous() for tensor in self.tensors):
             logger.warning(

@@ -39,7 +39,7 @@ VALUE_PRESERVING_OPS: FrozenSet[str] = frozenset(
 INDEX_OPS: FrozenSet[str] = frozenset(
     "gather scatter scatter_add scatter_reduce index_select index index_put nll_loss_forward "
     "nll_loss2d_forward nll_loss "
-    "nll_loss2d index_fill embedding multi_margin_loss".split()
+    "nll_loss2d index_fill index_reduce embedding multi_margin_loss".split()
 )
 
 REMEDIES: Dict[str, str] = {
