@@ -144,11 +144,22 @@ def serializedMatMul(
     return torch.matmul(lhs, rhs)
 
 
+def _check_dynamic(tensor: Tensor, dim: int, size: int) -> None:
+    """Refuse sizes that no slice of the dimension has."""
+    if size == 0:
+        raise py_error("The start and end of a slice must be different.")
+    if size < 0:
+        raise py_error("Taking a slice of a tensor with the end less than the start is not supported.")
+    if size > tensor.shape[dim]:
+        raise py_error(f"A slice of {size} elements of dimension {dim}, which has {tensor.shape[dim]}.")
+
+
 def dynamic_slice(tensor: Tensor, dim: int, start: Any, size: int, step: int) -> Tensor:
-    """A slice whose start is a tensor: `size` elements of `dim` from `start`."""
-    if step != 1 or size < 1 or size > tensor.shape[dim]:
-        raise ValueError(f"dynamic_slice: step={step} must be 1, size={size} at most {tensor.shape[dim]}")
-    index = torch.arange(size, device=tensor.device) + start
+    """A slice whose start is a tensor: every `step`-th of `size` elements of `dim` from `start`."""
+    _check_dynamic(tensor, dim, size)
+    if step < 1:
+        raise py_error(f"Slicing step must be at least 1: poptorch.dynamic_slice, step={step}")
+    index = torch.arange(0, size, step, device=tensor.device) + start
     return tensor.index_select(dim, index)
 
 
