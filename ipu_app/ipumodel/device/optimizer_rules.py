@@ -8,6 +8,7 @@ Names: w weights, g gradients, m first moment or velocity, v second moment, c ce
 
 from __future__ import annotations
 
+import math
 from typing import Any, Callable, Dict, List
 
 import torch
@@ -131,13 +132,19 @@ def _adam_terms(g: Tensors, state: State, hp: Values) -> Any:
     _average_(state["m"], g, beta1)
     _mul_(state["v"], beta2)
     torch._foreach_addcmul_(state["v"], g, g, value=1.0 - beta2)
-    correction1 = 1.0 - beta1 ** hp["step"] if hp["bias_correction"] else 1.0
-    correction2 = 1.0 - beta2 ** hp["step"] if hp["bias_correction"] else 1.0
+    correction1 = 1.0 - _power(beta1, hp["step"]) if hp["bias_correction"] else 1.0
+    correction2 = 1.0 - _power(beta2, hp["step"]) if hp["bias_correction"] else 1.0
     denominator = torch._foreach_sqrt(state["v"])
     if hp["bias_correction"]:
         torch._foreach_div_(denominator, max(correction2, 0.0) ** 0.5)  # negative for a made-up step only
     _add_(denominator, hp["eps"])
     return denominator, 1.0 / correction1
+
+
+def _power(beta: float, step: float) -> float:
+    """beta ** step; not a number where Python's would be complex, which only a made-up state can ask for."""
+    power = beta**step
+    return math.nan if isinstance(power, complex) else float(power)
 
 
 def _average_(m: Tensors, g: Tensors, beta: float) -> None:

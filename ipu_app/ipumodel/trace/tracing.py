@@ -89,12 +89,14 @@ def _stand_in(
 
 
 def _check_not_replaced(store: Dict[str, Any], name: str, shadow: Optional[Tensor], full: str) -> None:
+    kind = "Parameter" if isinstance(shadow, nn.Parameter) else "Buffer"
     if name not in store:
-        raise py_error(f"Buffer or parameter {full} is deleted within the model, which is not supported.")
+        raise py_error(f"{kind} {full} is removed from the model when calling the forward method.")
     if store[name] is not shadow and name != "num_batches_tracked":
         raise py_error(
-            f"Buffer or parameter {full} is reassigned within the model, which is not supported. Consider "
-            f"using self.{name}.copy_(src) instead of self.{name} = src."
+            f"{kind} {full} is reassigned within the model when calling the forward method. This is not "
+            f"supported. Consider using self.{full}.copy_(src) to copy data from a source tensor, where src "
+            "is the name of the source tensor."
         )
 
 
