@@ -126,6 +126,8 @@ class ImageDataset(Dataset):
         except (ValueError, OSError, MemoryError) as error:
             if multiprocessing.parent_process() is None:
                 raise
+            if self._failure[0]:  # the first one tells
+                return self._padding()
             line = (shown(error, 1000) or type(error).__name__).encode()[:_FAILURE_BYTES]
             self._failure[: len(line)] = torch.tensor(list(line), dtype=torch.uint8)
             return self._padding()

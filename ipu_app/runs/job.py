@@ -152,12 +152,14 @@ class _Job:
         found = evaluate_resolutions(self.config, file, summary, self.place)
         rows = report_evaluations(sink, found, summary, self.config)
         record.update(results(summary, rows, file.classes))
+        notes = list(first.data_notes())  # all processes tell
+        record["data_notes"] = [*(self.settled.data.problems if self.settled.data else ()), *notes]
         sink.close(record)
         try:
             if comm.is_root:
                 write_results(self.run_dir, record, self.estimate)
         finally:  # what was found is told, whatever can not be written
-            for line in [*first.data_notes(), *closing_lines(record, summary, self.run_dir.path)]:
+            for line in [*notes, *closing_lines(record, summary, self.run_dir.path)]:
                 self.say(line)
 
     def _introduce(self, sink: Sink, record: Dict[str, Any], session: PhaseSession) -> None:
