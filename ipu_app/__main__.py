@@ -40,7 +40,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     except (ValueError, *WRONG_PATHS) as error:
-        print(f"ipu_app: error: {_one_line(error)}", file=sys.stderr)
+        print(f"ipu_app: error: {explained(error) or _one_line(error)}", file=sys.stderr)
         return 2
     except RuntimeError as error:
         line = _one_line(error) if isinstance(error, RunFailed) else explained(error)

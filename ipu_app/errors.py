@@ -5,6 +5,11 @@ from __future__ import annotations
 # what PyTorch says (a part of it, in small letters) -> what that means for the settings
 _KNOWN = (
     (
+        "more than 1 value per channel",
+        "batch norm has one value to take statistics over: raise phases.NAME.batch.micro (torch_micro) or "
+        "phases.NAME.resolution, or choose another model.norm",
+    ),
+    (
         "shared memory",
         "a loader process has no more shared memory: make /dev/shm larger, or set data.workers=0",
     ),
