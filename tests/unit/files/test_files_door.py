@@ -31,8 +31,9 @@ from pipelines.door import (
 from pipelines.plan import PLAN_FILE
 
 SHAPE = record({"name": text(9), "sizes": list_of(whole(1, 9))}, {"rate": number()}, closed=True)
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers() | FINITE | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=12,
 )
