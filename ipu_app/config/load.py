@@ -20,7 +20,8 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "configs"  # where a wheel puts them, see setup.py
 CONFIGS = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "configs"
 MOST_EXTENDED = 50  # files, of one configuration
-RECIPE_FOLDERS = ("recipes", "recipes_v2")  # those of arXiv 2106.03640's 30 runs, and of EfficientNetV2
+# those of arXiv 2106.03640's 30 runs, of EfficientNetV2, and Graphcore's later ones for PopTorch
+RECIPE_FOLDERS = ("recipes", "recipes_v2", "recipes_poptorch")
 
 
 def load_config(

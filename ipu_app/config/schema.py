@@ -13,6 +13,7 @@ from ipu_app.config.augment import AugmentConfig
 from ipu_app.config.kinds import DECODERS, NORMS, SCHEDULES
 from ipu_app.config.kinds import DEVICES as KINDS_OF_DEVICE
 from ipu_app.config.optimizer_options import OptimizerConfig
+from ipu_app.config.pod_options import IpuConfig, check_pod_options
 from ipu_app.config.progressive import ProgressiveConfig
 from ipu_app.config.value_checks import at_least, between, file_name, one_of
 
@@ -289,6 +290,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     device: DeviceConfig = field(default_factory=DeviceConfig)
+    ipu: IpuConfig = field(default_factory=IpuConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     phases: Dict[str, PhaseConfig] = field(default_factory=lambda: {"train": PhaseConfig("train")})
@@ -299,3 +301,5 @@ class RunConfig:
         at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
         if not self.phases:
             raise ValueError("phases={}: a run has at least one phase")
+        stages = {name: len(phase.pipeline.splits) + 1 for name, phase in self.phases.items()}
+        check_pod_options(self.ipu, norm_grouping=self.model.norm_grouping, stages=stages)

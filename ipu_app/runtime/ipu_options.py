@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
+from ipu_app.config.pod_options import IpuConfig
+from ipu_app.runtime.pod_settings import apply_common, apply_training
 from ipu_app.runtime.poptorch_api import PopTorchApi
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
@@ -29,6 +31,7 @@ class IpuSettings:
     ipu_model: bool = False
     executable_cache: Optional[str] = None
     private_buffers: bool = False
+    pod: IpuConfig = IpuConfig()
     instance: int = 0
     seed: int = 0
 
@@ -43,11 +46,11 @@ def training_options(
     options.Training.gradientAccumulation(geometry.accumulation)
     options.Training.accumulationAndReplicationReductionType(poptorch.ReductionType.Mean)
     options.outputMode(poptorch.OutputMode.Sum)
-    if settings.offload_optimizer:
-        location = poptorch.TensorLocationSettings().useOnChipStorage(False)
+    if settings.offload_optimizer or settings.pod.optimizer_sharding:
+        location = poptorch.TensorLocationSettings().useOnChipStorage(not settings.offload_optimizer)
+        location.useReplicatedTensorSharding(settings.pod.optimizer_sharding)
         options.TensorLocations.setOptimizerLocation(location)
-    if plan.num_stages > 1 and not plan.recompute:
-        options._Popart.set("autoRecomputation", 0)
+    apply_training(api, options, plan, settings.pod)
     return options
 
 
@@ -81,7 +84,7 @@ def _common_options(
     convolution = _convolution_options(settings)
     if convolution:
         options._Popart.set("convolutionOptions", convolution)
-    options._Popart.setEngineOptions(dict(ENGINE_OPTIONS))
+    apply_common(api, options, settings.pod, ENGINE_OPTIONS)
     if settings.executable_cache:
         options.enableExecutableCaching(settings.executable_cache)
     if settings.ipu_model:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ from ipu_app.runtime.checked_loader import CheckedLoader
 from ipu_app.runtime.epoch_loader import EpochLoader
 from ipu_app.runtime.failing_module import failing_module, one_line
 from ipu_app.runtime.host_memory import keep_freed_memory
+from ipu_app.runtime.ipu_graph import compile_when_free, overlap_inputs, prepare_graph
 from ipu_app.runtime.ipu_options import IpuSettings, inference_options, training_options
 from ipu_app.runtime.optimizers import ipu_optimizer, load_optimizer_state
 from ipu_app.runtime.poptorch_api import PopTorchApi
@@ -45,13 +46,14 @@ _RATES = {
 class _LossGraph(nn.Module):
     """The train graph with its loss marked, as PopTorch wants it: exactly one final loss."""
 
-    def __init__(self, graph: TrainGraph, poptorch: Any) -> None:
+    def __init__(self, graph: TrainGraph, poptorch: Any, overlap: Callable[..., Any]) -> None:
         super().__init__()
         self.graph = graph
         self._identity_loss = poptorch.identity_loss
+        self._overlap = overlap
 
     def forward(self, *batch: Tensor) -> Tuple[Tensor, Tensor]:
-        loss, correct = self.graph(*batch)
+        loss, correct = self.graph(*map(self._overlap, batch))
         return self._identity_loss(loss, reduction="none"), correct
 
 
@@ -71,13 +73,17 @@ class IpuRuntime(Runtime):
             _set_precision(graph, settings.precision)
             separate_statistics(graph.model)
             _mark_stages(api.poptorch, graph, plan)
+            prepare_graph(api.poptorch, graph, settings.pod)
         self._optimizer = ipu_optimizer(api.poptorch.optim, self._train_graph.model, parts.optimizer)
         self._train_options = training_options(api, plan, parts.geometry, settings)
         self._eval_options = inference_options(api, plan, parts.eval_geometry, settings)
         self._trainer = api.poptorch.trainingModel(
-            _LossGraph(self._train_graph, api.poptorch).train(), self._train_options, self._optimizer
+            _LossGraph(self._train_graph, api.poptorch, overlap_inputs(api.poptorch, settings.pod)).train(),
+            self._train_options,
+            self._optimizer,
         )
         self._evaluator = api.poptorch.inferenceModel(self._eval_graph.eval(), self._eval_options)
+        self._pod = settings.pod
         self._active: Optional[Any] = None
         self._sent: Optional[StepKnobs] = None  # what the device was told last
         self._random: Optional[Dict[str, Any]] = None  # the device's, to be set once it is compiled
@@ -104,8 +110,16 @@ class IpuRuntime(Runtime):
             drop_last=True,
             auto_distributed_partitioning=False,
             mode=modes.AsyncRebatched if workers else modes.Sync,
-            rebatched_worker_size=min(geometry.samples_per_batch, 256) if workers else None,
+            rebatched_worker_size=self._rebatched(geometry) if workers else None,
+            async_options=self._async_options() if workers else None,
         )
+
+    def _rebatched(self, geometry: BatchGeometry) -> int:
+        return min(geometry.samples_per_batch, self._pod.rebatch or 256)
+
+    def _async_options(self) -> Optional[Dict[str, Any]]:
+        buffers = self._pod.loader_buffers
+        return None if buffers is None else {"buffer_size": buffers}
 
     def prepare(self, batch: Batch) -> Any:
         """Compile the training executor, which on hardware takes minutes; return its report, if it gives one.
@@ -195,7 +209,7 @@ class IpuRuntime(Runtime):
     def _compile(self, executor: Any, batch: Batch) -> Any:
         self._use(executor)
         try:
-            report = executor.compile(*batch)
+            report = compile_when_free(self._api.poptorch, executor, batch, self._pod.attach_timeout_s)
         except Exception as error:  # torch's own checks run in a trace as well, with errors of any type
             raise ValueError(_why_not_compiled(error, executor.model)) from error
         if executor is self._trainer:
@@ -217,8 +231,8 @@ class IpuRuntime(Runtime):
             raise RunFailed(f"PopTorch stopped: {one_line(error)}") from error
 
     def _use(self, executor: Any) -> None:
-        """Give the IPUs to one executor: both attached at once would need twice as many."""
-        if executor is self._active:
+        """Give the IPUs to one executor: both at once would need twice as many, and may have them."""
+        if executor is self._active or self._pod.separate_validation:
             return
         if self._active is not None and self._active.isAttachedToDevice():
             with self._explained():
@@ -244,7 +258,7 @@ def _why_not_compiled(error: Exception, model: nn.Module) -> str:
             f"pipeline.recompute or precision 16.16 need less (see `ipu_app plan`). PopTorch says: {said}"
         )
     if "acquire" in lowered:
-        return f"the IPUs are in use; free them, or wait with POPTORCH_WAIT_FOR_IPU=1. PopTorch says: {said}"
+        return f"the IPUs are in use; free them, or wait with ipu.attach_timeout_s. PopTorch says: {said}"
     where = f" in '{module}'" if module and f"'{module}'" not in said else ""
     return f"PopTorch refuses to compile{where}: {said}"
 
@@ -253,7 +267,7 @@ def describe_ipu(
     api: PopTorchApi, plan: PipelinePlan, geometry: BatchGeometry, settings: IpuSettings
 ) -> RuntimeInfo:
     """Return what a runtime of this plan is; refuses hardware that is not there."""
-    num_ipus = plan.num_stages * geometry.replicas
+    num_ipus = plan.num_stages * geometry.replicas * (2 if settings.pod.separate_validation else 1)
     backend = api.backend(ipu_model=settings.ipu_model, num_ipus=num_ipus)
     names = {
         "hardware": "IPU hardware",

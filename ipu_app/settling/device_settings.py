@@ -41,6 +41,7 @@ def ipu_settings(config: RunConfig, phase: PhaseConfig, *, instance: int = 0) ->
         stochastic_rounding=pipeline.stochastic_rounding,
         ipu_model=section.ipu_model,
         executable_cache=section.executable_cache,
+        pod=config.ipu,
         private_buffers=NORMS[config.model.norm].per_batch,
         instance=instance,
         seed=config.seed,
