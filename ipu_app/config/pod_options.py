@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from ipu_app.config.checks import at_least, one_of
+from ipu_app.config.value_checks import at_least, one_of
 
 RECOMPUTATIONS = ("auto", "off", "standard")
 EXCHANGE_TARGETS = ("cycles", "balanced", "memory")
