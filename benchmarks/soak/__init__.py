@@ -1,0 +1,1 @@
+"""Kills, damage and full disks for an hour: is anything lost?"""
