@@ -40,7 +40,8 @@ phases:
 LAST = "epoch-0003"
 MINUTES = 0.003  # a checkpoint about every second call
 TIMES = ("time_s", "images_per_s")
-KILLS_A_RUN = 10
+KILLS_A_RUN = 30
+SHARE = 0.3  # of the time of a whole run, within which a process is killed
 SOFT, HARM, STARVE = (
     0.2,
     0.15,
@@ -109,7 +110,7 @@ def round_of_kills(subject: Subject, score: Score, draw: random.Random) -> None:
 
 
 def _stopped(words: List[str], log: Path, subject: Subject, draw: random.Random) -> Tuple[Ended, str]:
-    after_s = draw.uniform(0.05, max(0.3, subject.seconds))
+    after_s = draw.uniform(0.05, max(0.3, subject.seconds * SHARE))
     if draw.random() < STARVE:
         return run(
             words, log, stop=Stop(after_s * 3), file_limit=draw.choice([10_000, 2_000_000, 8_000_000])

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from datetime import timedelta
-from typing import Any, Iterator, List
+from typing import Any, Callable, Iterator, List, Tuple
 
 import torch.distributed as dist
 
@@ -35,21 +36,42 @@ def meet(world: World, arrive_s: float = ARRIVE_S) -> Any:
     with _naming_place(
         f"{place}: who listens there does not answer as this job's rank 0: the port is another job's"
     ):
-        store = dist.TCPStore(
-            str(world.master_addr),
-            world.master_port,
-            world.size,
-            world.rank == 0,
-            timedelta(seconds=ANSWER_S),
-            wait_for_workers=False,
-        )
-        if world.rank == 0:
-            store.set(f"{_HERE}size", str(world.size))
-        store.wait([f"{_HERE}size"], timedelta(seconds=ANSWER_S))
-        size = store.get(f"{_HERE}size").decode()
+        store, size = _answered(lambda: _ask(world))
     _refuse_other_job(store, world, size, place)
     _wait_for_all(store, world, place, arrive_s)
     return store
+
+
+def _ask(world: World) -> Tuple[Any, str]:
+    """Join the store and return it with the number of processes that its job has."""
+    patience, is_root = timedelta(seconds=ANSWER_S), world.rank == 0
+    host, port = str(world.master_addr), world.master_port
+    store = dist.TCPStore(host, port, world.size, is_root, patience, wait_for_workers=False)
+    if is_root:
+        store.set(f"{_HERE}size", str(world.size))
+    store.wait([f"{_HERE}size"], patience)
+    return store, store.get(f"{_HERE}size").decode()
+
+
+def _answered(ask: Callable[[], Tuple[Any, str]]) -> Tuple[Any, str]:
+    """Return what ``ask`` does within ``ANSWER_S``: torch waits longer for a program that never answers."""
+    found: List[Any] = []
+
+    def keep() -> None:
+        try:
+            found.append(ask())
+        except Exception as error:
+            found.append(error)
+
+    thread = threading.Thread(target=keep, daemon=True)
+    thread.start()
+    thread.join(ANSWER_S)
+    if not found:
+        raise RuntimeError(f"no answer within {ANSWER_S:.0f} s")
+    if isinstance(found[0], Exception):
+        raise found[0]
+    answer: Tuple[Any, str] = found[0]
+    return answer
 
 
 def _refuse_used_port(world: World) -> None:
