@@ -52,7 +52,7 @@ TRAIN_FLAGS = $(call given,MODEL,model) $(call given,GROUP,group) $(call given,N
 	$(if $(CONFIG),--config "$(CONFIG)") $(if $(RESUME),$(GIVEN_DEVICE),$(call flag,DEVICE,device)) $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence search test-search-db test-horovod finetune docs test test-sdk-pins check lint doctor clean
+.PHONY: help setup bench soak train-ipu train-gpu train-cpu train-poprun plan plan-report scaling evidence search test-search-db test-horovod finetune docs test test-sdk-pins check lint doctor clean
 
 help:  ## this list
 	@echo "make TARGET [VARIABLE=value ...]"
@@ -122,6 +122,9 @@ scaling: $(VENV)/.run  ## estimates from POD16 to POD256 as table and picture, i
 
 evidence: $(VENV)/.run  ## small experiments: do the methods do what they say? (8 minutes on 2 cores)
 	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.evidence $(ARGS)
+
+soak: $(VENV)/.run  ## an hour of kills, damage and full disks: is anything lost? ARGS='--minutes 5' for less
+	@OMP_NUM_THREADS=1 $(PY) -m benchmarks.soak --write $(ARGS)
 
 train-poprun: $(VENV)/.run  ## on several instances: LAUNCH='--instances 4 --replicas 8 --ipus-per-replica 2'
 	@$(PY) -m ipu_app launch $(LAUNCH) -- train $(TRAIN_FLAGS)

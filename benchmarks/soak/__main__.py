@@ -42,7 +42,7 @@ def main() -> int:
     while time.monotonic() - started < 60 * args.minutes:
         for subject in subjects:
             round_of_kills(subject, score, draw)
-        print(f"{time.monotonic() - started:.0f} s: {_brief(score)}", flush=True)
+            print("\n".join([f"after {time.monotonic() - started:.0f} s:", *score.table()]), flush=True)
     lines = [*score.table(), "", flatness(subjects[0]), *score.notes]
     print("\n".join(lines))
     if args.write:
@@ -65,6 +65,8 @@ def flatness(subject: Subject) -> str:
 
     ended = run_function(repeat, subject.folder / "log")
     held = [line.split()[1:] for line in ended.text.splitlines() if line.startswith("held ")]
+    if len(held) < 3:
+        return f"Runs in one process: not measured ({ended.last[:100]})."
     (memory, files), (late_memory, late_files) = ([int(n) for n in row] for row in (held[1], held[-1]))
     growth = (late_memory - memory) / memory
     is_flat = growth <= FLAT and late_files <= files * (1 + FLAT)
@@ -95,10 +97,6 @@ def page(lines: List[str], minutes: float, seed: int) -> str:
         "",
     ]
     return "\n".join([*head, *lines]) + "\n"
-
-
-def _brief(score: Score) -> str:
-    return f"{sum(score.tried.values())} tried, {score.total_lost} lost"
 
 
 if __name__ == "__main__":

@@ -40,8 +40,8 @@ phases:
 LAST = "epoch-0003"
 MINUTES = 0.003  # a checkpoint about every second call
 TIMES = ("time_s", "images_per_s")
-KILLS_A_RUN = 30
-SHARE = 0.3  # of the time of a whole run, within which a process is killed
+KILLS_A_RUN = 14
+SHARE = 0.25  # of the time of a whole run, within which a process is killed
 SOFT, HARM, STARVE = (
     0.2,
     0.15,

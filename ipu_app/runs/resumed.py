@@ -18,7 +18,6 @@ from ipu_app.runs.resuming import (
     check_changes,
     check_state,
     config_of,
-    fit_progress,
     with_missing_end,
     without_optimizer,
 )
@@ -93,5 +92,4 @@ def take_along(
     lines = check_state(state, left, fresh=fresh)
     if left.lost:
         state = without_optimizer(state)
-    state, moved = fit_progress(state, session)
-    return state, [*lines, *moved]
+    return state, lines

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -14,7 +14,7 @@ from ipu_app.runtime.base import LeftBehind
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training.durable import explained_writing
 from ipu_app.training.rundir import RunDir
-from ipu_app.training.trainer import PhaseSession, Progress
+from ipu_app.training.trainer import Progress
 
 FLAG = "--fresh-optimizer"
 LIVELY = ("model.dropout", "model.drop_connect")  # of the network, but only while it trains
@@ -120,18 +120,6 @@ def keep_config(run_dir: RunDir, config: RunConfig, checkpoint: str) -> None:
                 shutil.copy2(str(run_dir.config), str(kept))
                 break
         save_config(config, run_dir.config)
-
-
-def fit_progress(state: Dict[str, Any], session: PhaseSession) -> Tuple[Dict[str, Any], List[str]]:
-    """Return the state with its place in an epoch of other batches, or other images, than it was saved in."""
-    progress, total = Progress(**state["progress"]), session.calls_per_epoch
-    was = state.get("of_calls", total)
-    if not progress.calls or was == total:
-        return state, []
-    calls = progress.calls * total // was
-    moved = replace(progress, calls=calls)
-    line = f"note: call {progress.calls} of {was} in this epoch is call {calls} of {total} now"
-    return {**state, "progress": {**state["progress"], "calls": moved.calls}}, [line]
 
 
 def with_missing_end(config: RunConfig, state: Optional[Dict[str, Any]]) -> Optional[Dict[str, Any]]:

@@ -196,6 +196,7 @@ class Trainer:
             meter.restore(resume["meter"])
         for epoch in range(progress.epoch, session.epochs):
             session = self._enter_stage(session, epoch)
+            progress = _placed(progress, session, resume)
             session.set_epoch(epoch, progress.calls)
             with self._pauses.notice.deferred():
                 progress = self._run_epoch(session, progress, meter, average)
@@ -383,6 +384,13 @@ def evaluate(
 def _is_validated(session: PhaseSession, progress: Progress) -> bool:
     """Tell whether the epoch that ended is one to validate after; a phase's last one always is."""
     return progress.epoch >= session.epochs or progress.epoch % session.validate_every == 0
+
+
+def _placed(progress: Progress, session: PhaseSession, resume: Optional[Mapping[str, Any]]) -> Progress:
+    """Return the place in an epoch of other batches or images than it was saved in: the same share of it."""
+    total = session.calls_per_epoch
+    was = resume.get("of_calls", total) if resume and progress.calls else total
+    return progress if was == total else replace(progress, calls=progress.calls * total // was)
 
 
 def _failed(session: PhaseSession, progress: Progress, what: str) -> RunFailed:
