@@ -25,7 +25,7 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def run_job(
-    argv: Sequence[str], environ: Mapping[str, str], *, grace_s: float = 10.0, kill_after_s: float = 5.0
+    argv: Sequence[str], environ: Mapping[str, str], *, grace_s: float = 25.0, kill_after_s: float = 5.0
 ) -> int:
     """Run a launcher to its end and return its exit code (128 + signal where a signal ended it).
 

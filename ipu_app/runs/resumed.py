@@ -62,7 +62,7 @@ def _with_settings(
     """Return the state as far as the settings of now can go on with it, and lines on what changed."""
     run_dir = run_dir_of(checkpoint)
     before = config_of(checkpoint, run_dir)
-    check_changes(config, before, Progress(**state["progress"]), fresh=fresh)
+    check_changes(run_dir.path, config, before, Progress(**state["progress"]), fresh=fresh)
     typed = changes(to_plain(load_config(run_dir.config, opens_data=False)), config)
     if any(change.key.endswith((".optimizer.kind", ".trainable")) for change in changes(before, config)):
         state = without_optimizer(state)

@@ -18,7 +18,7 @@ from ipu_app.training.trainer import Progress
 
 FLAG = "--fresh-optimizer"
 LIVELY = ("model.dropout", "model.drop_connect")  # of the network, but only while it trains
-FIXED = ("name", "runs_dir")  # a run stays in its folder
+FIXED = ("name",)  # a run stays in its folder
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,9 @@ def _shown(value: Any) -> str:
     return "none" if value is None else str(value)
 
 
-def check_changes(config: RunConfig, before: Mapping[str, Any], progress: Progress, *, fresh: bool) -> None:
+def check_changes(
+    run: Path, config: RunConfig, before: Mapping[str, Any], progress: Progress, *, fresh: bool
+) -> None:
     """Refuse what can not take effect any more, by name.
 
     ``before`` is the configuration that the checkpoint was made with; ``fresh``: the optimiser's state is
@@ -71,8 +73,8 @@ def check_changes(config: RunConfig, before: Mapping[str, Any], progress: Progre
             )
         if key.startswith("model.") and key not in LIVELY:
             raise ValueError(
-                f"{key}={_shown(change.now)}: the network is what the run began with ({was}); leave it out, "
-                "or train another run"
+                f"resume={run}: made with another network ({key}={_shown(change.now)}: it was {was}); leave "
+                "model.* as it was"
             )
         done = next((name for name in over if key.startswith(f"phases.{name}.")), None)
         if done and key != f"phases.{done}.epochs":

@@ -149,7 +149,7 @@ def test_typed_settings_win_are_kept_and_said(run: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize(
     "words, named",
     [
-        (["--set", "model.norm=ln"], "model.norm=ln: the network is what the run began with"),
+        (["--set", "model.norm=ln"], "made with another network (model.norm=ln: it was gn)"),
         (["--name", "other"], "name=other: no effect with --resume"),
         (
             ["--set", "phases.train.optimizer.kind=sgd"],
