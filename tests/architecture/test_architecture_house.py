@@ -34,7 +34,7 @@ ROOMS = {
         "settling",
         "training",
     },
-    "benchmarks": {"evidence", "measure", "published", "report", "scaling"},
+    "benchmarks": {"evidence", "measure", "published", "report", "scaling", "soak"},
     "pipelines": {"cost"},
 }
 
