@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import torch
-from safetensors.torch import load_file
 
 from benchmarks.soak.children import Ended, Stop, run
 from benchmarks.soak.score import Score
@@ -170,6 +169,8 @@ def differences(whole: Path, cut: Path) -> List[str]:
 
 
 def _tensors(run_dir: Path) -> Dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
     folder = run_dir / "checkpoints" / LAST
     names = (checkpoints.WEIGHTS, checkpoints.AVERAGED, checkpoints.STATE)
     files = [folder / name for name in names if (folder / name).is_file()]
