@@ -25,7 +25,6 @@ from ipu_app.training.phase_average import PhaseAverage
 from ipu_app.training.run_clock import RunClock
 from ipu_app.training.sinks import CallState, Sink
 
-Clock = Callable[[], float]
 BAD_WEIGHTS = "weights are no finite numbers any more"
 LOADER_S = 0.5  # how long a notice may take to arrive here after it has ended a loading process
 
@@ -138,7 +137,7 @@ class Trainer:
         comm: Collective,
         sink: Sink,
         save: Callable[[Progress, Dict[str, Any]], None],
-        clock: Clock,
+        clock: Callable[[], float],
         pauses: Optional[Pauses] = None,
     ) -> None:
         self._session_for, self._comm, self._sink = session_for, comm, sink
@@ -232,7 +231,7 @@ class Trainer:
                 self._report_train(session, progress, meter, epoch + 1 / total, knobs)
             self._sink.step(state)
             self._pause(session, progress, meter, average)
-        if progress.calls < total:  # the loader ended with a notice, and so does the run
+        if progress.calls < total:  # the loader ended with a notice
             self._pause(session, progress, meter, average)
         return replace(progress, epoch=progress.epoch + 1, total_epochs=progress.total_epochs + 1, calls=0)
 
@@ -388,9 +387,8 @@ def _is_validated(session: PhaseSession, progress: Progress) -> bool:
 
 def _placed(progress: Progress, session: PhaseSession, resume: Optional[Mapping[str, Any]]) -> Progress:
     """Return the place in an epoch of other batches or images than it was saved in: the same share of it."""
-    total = session.calls_per_epoch
-    was = resume.get("of_calls", total) if resume and progress.calls else total
-    return progress if was == total else replace(progress, calls=progress.calls * total // was)
+    was = (resume or {}).get("of_calls") if progress.calls else None
+    return replace(progress, calls=progress.calls * session.calls_per_epoch // was) if was else progress
 
 
 def _failed(session: PhaseSession, progress: Progress, what: str) -> RunFailed:
