@@ -114,10 +114,13 @@ def load_optimizer_state(optimizer: Any, state: Dict[str, Any]) -> None:
     """Take up an optimiser's saved state, but keep the settings that this one was made with.
 
     Both torch and PopTorch would take the saved settings, too, and what is configured now had no effect.
+    PopTorch writes those in ``ipu_param`` over the optimiser's when a device is attached, and would then see
+    no change to send in the rate of the next call: they are left out.
     """
     own = [
         {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
     ]
-    optimizer.load_state_dict(state)
+    scalars = {"ipu_param": {}} if state.get("ipu_param") is not None else {}
+    optimizer.load_state_dict({**state, **scalars})
     for group, settings in zip(optimizer.param_groups, own):
         group.update(settings)

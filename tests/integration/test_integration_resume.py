@@ -32,7 +32,7 @@ phases:
     averaging: 0.5
     batch: {{micro: 4, torch_micro: 4, eval_micro: 4}}
     optimizer: {{lr: 0.003, loss_scale: 1}}
-    schedule: {{warmup_epochs: 0.5}}
+    schedule: {{warmup_epochs: 2}}
 """
 TIMES = ("time_s", "images_per_s")
 
