@@ -8,5 +8,9 @@ setup(
         "ipu_app.configs",
     ],
     package_dir={"ipu_app.configs": "configs"},
-    package_data={"ipu_app.configs": ["*.yaml", "*/*.yaml"], "ipu_app.search": ["*.csv"]},
+    package_data={
+        "ipu_app.configs": ["*.yaml", "*/*.yaml"],
+        "ipu_app.search": ["*.csv"],
+        "pipelines": ["rows/*.csv"],
+    },
 )

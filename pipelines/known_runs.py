@@ -58,7 +58,7 @@ KNOWN_RUNS: Tuple[KnownRun, ...] = (
         (2, 96, 4),
         "16.16",
         545,
-        "arXiv 2106.03640, 16 Mk2 IPUs: the fullest of its 30 runs (benchmarks/published)",
+        "arXiv 2106.03640, 16 Mk2 IPUs: the fullest of its 30 runs (pipelines/rows)",
         offload_optimizer=True,
     ),
     KnownRun(

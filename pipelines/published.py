@@ -1,4 +1,4 @@
-"""The published runs and throughputs of ``benchmarks/published``, as frozen rows. Standard library only."""
+"""The published runs and throughputs of ``pipelines/rows``, as frozen rows. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Dict, List, Optional, Tuple
 from pipelines.geometry import BatchGeometry
 from pipelines.plan import PipelinePlan
 
-DATA_FOLDER = Path(__file__).resolve().parent.parent / "benchmarks" / "published"
+DATA_FOLDER = Path(__file__).resolve().parent / "rows"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ and of the planner's better ones are estimated by the cost model; parameters and
 from __future__ import annotations
 
 import csv
-from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
 from benchmarks.measure.harness import significant
@@ -15,9 +14,9 @@ from benchmarks.published.plan_report import report_row
 from ipu_app.environment import read_environ
 from ipu_app.models.counts import count_multiply_adds, count_parameters
 from ipu_app.models.spec import make_spec
-from pipelines.published import PublishedRun, published_runs, published_throughputs
+from pipelines.published import DATA_FOLDER, PublishedRun, published_runs, published_throughputs
 
-ACCURACIES = Path(__file__).resolve().parent / "published_accuracy.csv"
+ACCURACIES = DATA_FOLDER / "published_accuracy.csv"
 
 
 def published_accuracies() -> Dict[str, float]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import List
 
 import pytest
 
@@ -51,6 +52,16 @@ def test_the_command_finds_its_recipes_outside_the_checkout(installed: Path, tmp
     done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "resolution: 160" in done.stdout and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [["--run", "b0-g16-gn-native"], ["--model", "b0", "--group", "1", "16"]])
+def test_plans_know_what_was_published_outside_the_checkout(
+    words: List[str], installed: Path, tmp_path: Path
+) -> None:
+    environ = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-m", "ipu_app", "plan", *words]
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_every_configuration_is_inside_and_there_is_a_command(installed: Path) -> None:
