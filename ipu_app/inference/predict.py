@@ -6,8 +6,9 @@ import contextlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from ipu_app.config.load import load_config
 from ipu_app.config.schema import DEVICES, PhaseConfig
 from ipu_app.data import transforms
 from ipu_app.data.decode import choose_decoder, open_image
+from ipu_app.data.image import ArrayImage, OpenImage
 from ipu_app.data.litter import is_hidden
 from ipu_app.data.pixel_ops import choose_pixel_ops
 from ipu_app.data.source import MOST_IMAGE_BYTES, UnreadableImageError
@@ -27,6 +29,7 @@ from pipelines.geometry import BatchGeometry
 
 LIST_SUFFIX = ".txt"
 _TORCH_BATCH = 32
+Image = Union[Path, np.ndarray]  # a file, or its pixels: uint8 (H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -141,19 +144,23 @@ def _choose(device: str) -> str:
 
 
 def predict(
-    trained: TrainedModel, images: Sequence[Path], classifier: Classifier, *, resolution: int, top: int = 5
+    trained: TrainedModel, images: Sequence[Image], classifier: Classifier, *, resolution: int, top: int = 5
 ) -> Iterator[Prediction]:
-    """Classify images in order, a batch at a time; one that can not be read gives a problem, not an error."""
+    """Classify images in order, a batch at a time; one that can not be read gives a problem, not an error.
+
+    Each is a path, or the pixels themselves: uint8 (H, W, 3).
+    """
     for start in range(0, len(images), classifier.batch):
-        paths = images[start : start + classifier.batch]
-        read = [_read(path, trained.file, resolution) for path in paths]
+        batch = images[start : start + classifier.batch]
+        read = [_read(image, trained.file, resolution) for image in batch]
         pixels = [item for item in read if isinstance(item, Tensor)]
         rows = iter(_classify(classifier, torch.stack(pixels), trained.file.classes, top) if pixels else ())
-        for path, item in zip(paths, read):
+        for place, (image, item) in enumerate(zip(batch, read), start=start):
+            name = str(image) if isinstance(image, Path) else f"image {place}"
             if isinstance(item, Tensor):
-                yield Prediction(str(path), next(rows))
+                yield Prediction(name, next(rows))
             else:
-                yield Prediction(str(path), problem=item)
+                yield Prediction(name, problem=item)
 
 
 def _classify(
@@ -168,10 +175,10 @@ def _classify(
     ]
 
 
-def _read(path: Path, file: ModelFile, resolution: int) -> Any:
+def _read(source: Image, file: ModelFile, resolution: int) -> Any:
     """Return the image as a uint8 tensor (3, resolution, resolution), or a text: why it can not be read."""
     try:
-        image = open_image(read_bytes(path, limit=MOST_IMAGE_BYTES), choose_decoder("auto"))
+        image = _open(source)
         return transforms.evaluate(image, resolution, file.shorter_side(resolution), ops=choose_pixel_ops())
     except UnreadableImageError as error:
         return re.sub(r" <_io\.BytesIO[^>]*>", "", str(error)) or "not an image"
@@ -179,3 +186,16 @@ def _read(path: Path, file: ModelFile, resolution: int) -> Any:
         return error.strerror or type(error).__name__
     except ValueError as error:  # no file, or a line of a list that is no path
         return shown(error)
+
+
+def _open(source: Image) -> OpenImage:
+    if isinstance(source, Path):
+        return open_image(read_bytes(source, limit=MOST_IMAGE_BYTES), choose_decoder("auto"))
+    check_pixel_array(source)
+    return ArrayImage(source)
+
+
+def check_pixel_array(pixels: np.ndarray) -> None:
+    """Refuse an array that is no image: uint8 (H, W, 3)."""
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise ValueError(f"image: {pixels.dtype} of shape {pixels.shape}; pixels are uint8 (H, W, 3)")

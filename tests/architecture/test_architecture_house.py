@@ -113,6 +113,8 @@ def names_in(path: Path) -> Set[str]:
             found.add(node.id)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
             found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            found |= set(ast.literal_eval(node.value))  # made when they are asked for
     return found
 
 

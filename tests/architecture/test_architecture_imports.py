@@ -27,6 +27,7 @@ LEVELS = [
     {"runs"},
     {"search"},
     {"cli"},
+    {"api"},
 ]
 REQUIRED = {"torch", "numpy", "PIL"}  # the third-party packages that a module of ours may import at once
 TORCH_FREE = ("pipelines", "ipu_app/config", "ipu_app/cli", "ipu_app/__main__.py")
