@@ -132,6 +132,7 @@ class IpuRuntime(Runtime):
     def train_batch(self, batch: Batch, knobs: StepKnobs) -> BatchResult:
         """Train on one combined batch; lr and loss scale are uploaded first."""
         self._use(self._trainer)
+        self._attach_trainer()
         self._set_knobs(knobs)
         if not self._trainer.isCompiled():
             self.prepare(batch)
@@ -238,6 +239,12 @@ class IpuRuntime(Runtime):
             with self._explained():
                 self._active.detachFromDevice()
         self._active = executor
+
+    def _attach_trainer(self) -> None:
+        """Attach before the rate is set: attaching writes the rate of the last call back to the device."""
+        if self._trainer.isCompiled() and not self._trainer.isAttachedToDevice():
+            with self._explained():
+                self._trainer.attachToDevice()
 
     def _set_knobs(self, knobs: StepKnobs) -> None:
         if knobs == self._sent:
