@@ -8,6 +8,7 @@ all to be there.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import threading
 import time
@@ -36,7 +37,7 @@ def meet(world: World, arrive_s: float = ARRIVE_S) -> Any:
     with _naming_place(
         f"{place}: who listens there does not answer as this job's rank 0: the port is another job's"
     ):
-        store, size = _answered(lambda: _ask(world))
+        store, size = _answered(lambda: _ask(world), world.master_port)
     _refuse_other_job(store, world, size, place)
     _wait_for_all(store, world, place, arrive_s)
     return store
@@ -53,7 +54,7 @@ def _ask(world: World) -> Tuple[Any, str]:
     return store, store.get(f"{_HERE}size").decode()
 
 
-def _answered(ask: Callable[[], Tuple[Any, str]]) -> Tuple[Any, str]:
+def _answered(ask: Callable[[], Tuple[Any, str]], port: int) -> Tuple[Any, str]:
     """Return what ``ask`` does within ``ANSWER_S``: torch waits longer for a program that never answers."""
     found: List[Any] = []
 
@@ -67,11 +68,21 @@ def _answered(ask: Callable[[], Tuple[Any, str]]) -> Tuple[Any, str]:
     thread.start()
     thread.join(ANSWER_S)
     if not found:
+        _hang_up(port)  # a thread inside torch would abort the process at its end
+        thread.join(ANSWER_S)
         raise RuntimeError(f"no answer within {ANSWER_S:.0f} s")
     if isinstance(found[0], Exception):
         raise found[0]
     answer: Tuple[Any, str] = found[0]
     return answer
+
+
+def _hang_up(port: int) -> None:
+    """Break this process's connections to a port, so that whoever waits for an answer there gives up."""
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(int(name))) as connection:
+            if connection.getpeername()[1] == port:
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def _refuse_used_port(world: World) -> None:
@@ -125,10 +136,11 @@ def _missing(store: Any, names: List[str]) -> List[int]:
     found = []
     for rank, name in enumerate(names):
         try:
-            if not store.check([name]):
-                found.append(rank)
-        except RuntimeError:
-            return []
+            store.wait([name], timedelta(milliseconds=200))
+        except RuntimeError as error:
+            if "time" not in str(error).lower():  # else rank 0, and the store with it, has ended
+                return []
+            found.append(rank)
     return found
 
 
