@@ -28,8 +28,9 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 import torch
 from torch import Tensor
 
-from ipu_app.training.durable import strict_json, sync_folder, write_text
+from ipu_app.training.durable import sync_folder, write_text
 from ipu_app.training.tensor_file import write_tensors
+from pipelines.door import to_json
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -106,7 +107,7 @@ def _write_parts(
     files[TREE] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     versions = {"python": platform.python_version(), "torch": torch.__version__}
     manifest = {"format": FORMAT, "files": files, "versions": versions, "config": dict(config or {})}
-    write_text(draft / MANIFEST, strict_json(manifest, indent=1) + "\n")
+    write_text(draft / MANIFEST, to_json(manifest, indent=1) + "\n")
 
 
 def save_tensors(tensors: Dict[str, Tensor], path: Path) -> None:

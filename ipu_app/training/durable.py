@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-import math
 import os
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Iterator
 
 from ipu_app.errors import RunFailed
 
@@ -70,18 +68,3 @@ def sync_folder(folder: Path) -> None:
             os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def strict_json(value: Any, **options: Any) -> str:
-    """Return JSON that every reader takes: a number that is none (NaN, infinity) becomes null."""
-    return json.dumps(_finite(value), allow_nan=False, **options)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value

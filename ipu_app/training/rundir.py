@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
-from ipu_app.training.durable import strict_json, write_text
+from ipu_app.training.durable import write_text
 from pipelines import door
+from pipelines.door import to_json
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def existing_run_dir(path: Path) -> RunDir:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON beside and move it into place, so that a reader never sees half of it."""
-    write_text(path, strict_json(data, indent=2) + "\n")
+    write_text(path, to_json(data, indent=2) + "\n")
 
 
 def read_json(path: Path) -> Dict[str, Any]:

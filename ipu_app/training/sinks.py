@@ -15,7 +15,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from torch import Tensor
 
 from ipu_app.runtime.base import BatchResult
-from ipu_app.training.durable import explained_writing, strict_json, write_text
+from ipu_app.training.durable import explained_writing, write_text
+from pipelines.door import to_json
 
 Row = Mapping[str, Any]
 
@@ -108,7 +109,7 @@ class JsonlSink(Sink):
     def row(self, row: Row) -> None:
         """Write one line."""
         with explained_writing(self._path.name, "checkpoints are kept"), self._path.open("ab") as file:
-            file.write((strict_json(row) + "\n").encode("utf-8"))
+            file.write((to_json(row) + "\n").encode("utf-8"))
 
 
 def read_rows(path: Path) -> List[Dict[str, Any]]:
@@ -148,4 +149,4 @@ def keep_rows_up_to(path: Path, step: int, *, validation: bool = True) -> None:
     if not validation:
         kept = [row for row in kept if row["kind"] != "val" or row["step"] < step]
     with explained_writing(path.name):
-        write_text(path, "".join(strict_json(row) + "\n" for row in kept))
+        write_text(path, "".join(to_json(row) + "\n" for row in kept))

@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from ipu_app.errors import RunFailed
 from ipu_app.training import checkpoint as checkpoints
 from ipu_app.training import tensor_file
-from ipu_app.training.durable import explained_writing, strict_json
+from ipu_app.training.durable import explained_writing
 from ipu_app.training.sinks import JsonlSink, damaged_lines, keep_rows_up_to, read_rows
+from pipelines.door import to_json
 
 WEIGHTS = {"w": torch.arange(6.0).reshape(2, 3), "n": torch.tensor(3)}
 STATE: Dict[str, Any] = {
@@ -159,7 +160,7 @@ def test_a_damaged_line_of_metrics_costs_that_line(tmp_path: Path) -> None:
 
 
 def test_json_is_strict() -> None:
-    text = strict_json({"a": [math.nan, {"b": -math.inf}], "c": 1.5})
+    text = to_json({"a": [math.nan, {"b": -math.inf}], "c": 1.5})
     assert json.loads(text, parse_constant=lambda name: pytest.fail(name)) == {
         "a": [None, {"b": None}],
         "c": 1.5,
