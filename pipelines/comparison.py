@@ -31,7 +31,7 @@ def draw_comparison(rows: Sequence[Tuple[str, StepEstimate]], path: Path, *, tit
     memory_axes.barh(places, fullest, height=0.7, color="#54a24b")
     memory_axes.axvline(rows[0][1].target.memory_limit_bytes / 1e6, color="#e45756", linewidth=1.5)
     memory_axes.set_yticks(places, [""] * len(rows))
-    memory_axes.set_xlabel("MB counted on the fullest IPU; red: known to run")
+    memory_axes.set_xlabel("MB on the fullest IPU, counted\nred: known to run")
     for axes in (speed_axes, memory_axes):
         axes.set_ylim(len(rows) - 0.5, -0.5)
     path.parent.mkdir(parents=True, exist_ok=True)
